@@ -1,0 +1,356 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// touchEvery limits how often a session's last use is written.
+const touchEvery = time.Minute
+
+// idTokenMargin is how much life a corporate ID token must have left to be used
+// at STS without a refresh.
+const idTokenMargin = 5 * time.Minute
+
+// AccessConfig holds what [Access] works with. All fields but Now and Limits
+// are needed; Refreshers may be empty.
+type AccessConfig struct {
+	Sessions   SessionStore
+	Roles      RoleMapper
+	Asserter   Asserter
+	Assumer    RoleAssumer
+	Identities IdentityStore
+	Events     Recorder
+	Sealer     Sealer
+	Refreshers map[ProviderID]TokenRefresher
+	PortalURL  string // our public URL, the Issuer of console links
+	Limits     SessionLimits
+	Now        func() time.Time
+}
+
+// Access is the use case of getting into AWS with a session.
+type Access struct {
+	c       AccessConfig
+	refresh sync.Mutex // one token refresh at a time, so that a rotating refresh token is used once
+}
+
+// NewAccess returns the use case.
+func NewAccess(c AccessConfig) *Access {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Limits == (SessionLimits{}) {
+		c.Limits = DefaultSessionLimits
+	}
+	return &Access{c: c}
+}
+
+// Authenticate returns the session of a token. CodeUnauthenticated when there
+// is none or it has ended, CodeUnavailable when the store does not answer.
+func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, error) {
+	ended := Errorf(CodeUnauthenticated, "You are not signed in, or your session has ended.").Fix("Sign in again.")
+	if token.IsZero() {
+		return nil, ended
+	}
+	row, err := a.c.Sessions.Session(ctx, token.Hash())
+	if CodeOf(err) == CodeNotFound {
+		return nil, ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := a.c.Now()
+	if !now.Before(row.ExpiresAt) || now.Sub(row.LastUsedAt) >= a.c.Limits.Idle {
+		if err := a.c.Sessions.DeleteSession(ctx, row.Key); err != nil {
+			return nil, err
+		}
+		return nil, ended
+	}
+	sess, err := decodeSession(row, a.c.Sealer)
+	if err != nil {
+		return nil, err
+	}
+	if now.Sub(row.LastUsedAt) >= min(touchEvery, a.c.Limits.Idle/4) {
+		if err := a.c.Sessions.TouchSession(ctx, row.Key, now); err != nil {
+			return nil, err
+		}
+		sess.LastUsedAt = now
+	}
+	return sess, nil
+}
+
+// Assignments returns what the person may use now, sorted, and records that the
+// list was given out.
+func (a *Access) Assignments(ctx context.Context, sess *Session) ([]Assignment, error) {
+	as, err := a.c.Roles.Assignments(ctx, sess.Identity)
+	if err != nil {
+		return nil, err
+	}
+	e := a.event(ctx, sess, ActionListRoles, OutcomeOK)
+	e.Detail = map[string]string{"count": strconv.Itoa(len(as))}
+	if err := a.c.Events.Record(ctx, e); err != nil {
+		return nil, err
+	}
+	return as, nil
+}
+
+// Explain says why the person has what they have.
+func (a *Access) Explain(ctx context.Context, sess *Session) (Explanation, error) {
+	return a.c.Roles.Explain(ctx, sess.Identity)
+}
+
+// AssumeRole names an assignment and how long the role session is to last.
+type AssumeRole struct {
+	Assignment AssignmentID
+	Duration   time.Duration // zero: the assignment's maximum
+}
+
+// AssumeRole evaluates the rules again, checks what the role requires, mints,
+// calls STS, and records the event before it returns the credentials.
+// CodeDenied for an assignment the person does not have, CodeStepUp with what
+// is missing, CodeInvalid for a duration over the maximum.
+func (a *Access) AssumeRole(ctx context.Context, sess *Session, in AssumeRole) (RoleSession, error) {
+	rs, err := a.assume(ctx, sess, in)
+	if err != nil {
+		return RoleSession{}, a.refuse(ctx, sess, ActionCredentials, string(in.Assignment), err)
+	}
+	if err := a.recordMint(ctx, sess, ActionCredentials, rs, nil); err != nil {
+		return RoleSession{}, err
+	}
+	return rs, nil
+}
+
+// OpenConsole names an assignment and a place in the console.
+type OpenConsole struct {
+	Assignment  AssignmentID
+	Destination Destination
+}
+
+// ConsoleURL does as [Access.AssumeRole] and turns the role session into a
+// console sign-in link. The link is a secret and lives 15 minutes.
+func (a *Access) ConsoleURL(ctx context.Context, sess *Session, in OpenConsole) (Secret, error) {
+	rs, err := a.assume(ctx, sess, AssumeRole{Assignment: in.Assignment})
+	if err != nil {
+		return Secret{}, a.refuse(ctx, sess, ActionConsole, string(in.Assignment), err)
+	}
+	link, err := a.c.Assumer.SignInURL(ctx, SignInURLRequest{
+		RoleSession: rs, Destination: in.Destination, Issuer: a.c.PortalURL + GoPath(rs.Assignment, in.Destination),
+	})
+	if err != nil {
+		return Secret{}, a.refuse(ctx, sess, ActionConsole, string(rs.Assignment.RoleARN), err)
+	}
+	extra := map[string]string{"destination": in.Destination.Path, "region": in.Destination.Region}
+	if err := a.recordMint(ctx, sess, ActionConsole, rs, extra); err != nil {
+		return Secret{}, err
+	}
+	return link, nil
+}
+
+// GoPath is the deep link to an assignment, the route /go.
+func GoPath(as Assignment, d Destination) string {
+	q := "/go?account=" + string(as.Account.ID) + "&role=" + url.QueryEscape(as.Role)
+	if d.Path != "" {
+		q += "&destination=" + url.QueryEscape(d.Path)
+	}
+	if d.Region != "" {
+		q += "&region=" + url.QueryEscape(d.Region)
+	}
+	return q
+}
+
+// FindAssignment returns the assignment for an account (id, or name without
+// regard to case) and role name. CodeDenied with what would give it otherwise.
+// When one pair has several ways to STS, the first is meant.
+func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, role string) (Assignment, error) {
+	as, err := a.c.Roles.Assignments(ctx, sess.Identity)
+	if err != nil {
+		return Assignment{}, err
+	}
+	for _, x := range as {
+		if (string(x.Account.ID) == account || strings.EqualFold(x.Account.Name, account)) && strings.EqualFold(x.Role, role) {
+			return x, nil
+		}
+	}
+	return Assignment{}, Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).
+		Fix("Ask your administrator for access, or choose another role in the portal.")
+}
+
+func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (RoleSession, error) {
+	as, err := a.c.Roles.Assignments(ctx, sess.Identity)
+	if err != nil {
+		return RoleSession{}, err
+	}
+	i := slices.IndexFunc(as, func(x Assignment) bool { return x.ID == in.Assignment })
+	if i < 0 {
+		return RoleSession{}, Errorf(CodeDenied, "You do not have this role, or not any more.").
+			Fix("Reload the portal to see the roles you have now.")
+	}
+	x := as[i]
+	duration := in.Duration
+	if duration == 0 {
+		duration = x.MaxDuration
+	}
+	if err := ValidDuration(duration); err != nil {
+		return RoleSession{}, err
+	}
+	if duration > x.MaxDuration {
+		return RoleSession{}, Errorf(CodeInvalid, "This role lasts %s at most, not %s.", x.MaxDuration, duration)
+	}
+	if missing := x.Require.Unmet(sess.Identity, a.c.Now()); missing != nil {
+		return RoleSession{}, stepUpError(x, missing)
+	}
+	assertion, err := a.assertion(ctx, sess, x, duration)
+	if err != nil {
+		return RoleSession{}, err
+	}
+	rs, err := a.c.Assumer.AssumeRole(ctx, AssumeRoleRequest{
+		Assignment: x, Assertion: assertion, SessionName: sess.SessionName, Duration: duration,
+	})
+	if err != nil {
+		return RoleSession{}, err
+	}
+	rs.Assignment, rs.SessionName, rs.AssertionID = x, sess.SessionName, assertion.ID
+	if rs.AssertedSubject == "" {
+		rs.AssertedSubject = assertion.Subject
+	}
+	return rs, nil
+}
+
+func stepUpError(x Assignment, missing *StepUp) *Error {
+	e := &Error{Code: CodeStepUp, StepUp: missing}
+	switch {
+	case missing.MFA:
+		e.Message = fmt.Sprintf("%s in %s needs a second factor, and your sign-in did not prove one.", x.Role, x.Account.Name)
+		e.Remedy = "Sign in again with your second factor."
+	default:
+		e.Message = fmt.Sprintf("%s in %s needs a sign-in of the last %s, and yours is older.", x.Role, x.Account.Name, missing.MaxAuthAge)
+		e.Remedy = "Sign in again."
+	}
+	return e
+}
+
+func (a *Access) assertion(ctx context.Context, sess *Session, x Assignment, d time.Duration) (Assertion, error) {
+	if x.Via != ViaIDPToken {
+		return a.c.Asserter.Assert(ctx, AssertionRequest{
+			Via: x.Via, Subject: sess.Identity.Subject, Account: x.Account, RoleARN: x.RoleARN, ProviderARN: x.ProviderARN,
+			SessionName: sess.SessionName, SourceIdentity: sess.SourceIdentity, Duration: d,
+			SessionTags: x.SessionTags, TransitiveTagKeys: x.TransitiveTagKeys,
+		})
+	}
+	t, err := a.freshTokens(ctx, sess)
+	if err != nil {
+		return Assertion{}, err
+	}
+	return Assertion{
+		Kind: ViaIDPToken, Raw: t.IDToken, ID: "sha256:" + t.IDToken.Hash(), Subject: sess.Identity.Subject.ID, ExpiresAt: t.IDExpires,
+	}, nil
+}
+
+// freshTokens returns the session's corporate tokens, refreshed and saved when
+// the ID token has less than five minutes left.
+func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error) {
+	again := Errorf(CodeUnauthenticated, "This role uses your identity provider's own token, and it has run out.").
+		Fix("Sign in again.")
+	fresh := func(t Tokens) bool {
+		return !t.IDToken.IsZero() && t.IDExpires.Sub(a.c.Now()) >= idTokenMargin
+	}
+	if fresh(sess.tokens) {
+		return sess.tokens, nil
+	}
+	a.refresh.Lock()
+	defer a.refresh.Unlock()
+	row, err := a.c.Sessions.Session(ctx, sess.Key)
+	if err != nil {
+		return Tokens{}, again.Because(err)
+	}
+	latest, err := decodeSession(row, a.c.Sealer)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if fresh(latest.tokens) {
+		return latest.tokens, nil
+	}
+	r, ok := a.c.Refreshers[sess.Identity.Subject.Provider]
+	if !ok || latest.tokens.RefreshToken.IsZero() {
+		return Tokens{}, again.Because(fmt.Errorf("no refresh token"))
+	}
+	t, err := r.RefreshTokens(ctx, sess.Identity.Subject, latest.tokens)
+	if err != nil {
+		return Tokens{}, err
+	}
+	latest.tokens = t
+	newRow, err := encodeSession(latest, a.c.Sealer)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if err := a.c.Sessions.SaveSession(ctx, newRow); err != nil {
+		return Tokens{}, err
+	}
+	if !fresh(t) && !t.IDExpires.After(a.c.Now()) {
+		return Tokens{}, again.Because(fmt.Errorf("refreshed token ended at %s", t.IDExpires))
+	}
+	return t, nil
+}
+
+func (a *Access) event(ctx context.Context, sess *Session, act Action, o Outcome) Event {
+	e := newEvent(ctx, a.c.Now(), act, o)
+	e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
+	return e
+}
+
+func (a *Access) recordMint(ctx context.Context, sess *Session, act Action, rs RoleSession, extra map[string]string) error {
+	e := a.event(ctx, sess, act, OutcomeOK)
+	e.Target = string(rs.Assignment.RoleARN)
+	e.Detail = map[string]string{
+		"assertion_id": rs.AssertionID, "sts_request_id": rs.STSRequestID, "access_key_id": rs.Credentials.AccessKeyID,
+		"assumed_role_arn": rs.AssumedRoleARN, "assumed_role_id": rs.AssumedRoleID,
+		"name_qualifier": rs.NameQualifier, "name_id": rs.AssertedSubject, "source_identity": rs.SourceIdentity,
+		"via": string(rs.Assignment.Via), "rules": strings.Join(rs.Assignment.Rules, ", "),
+		"expires": rs.Credentials.Expiration.UTC().Format(time.RFC3339),
+	}
+	for k, v := range extra {
+		if v != "" {
+			e.Detail[k] = v
+		}
+	}
+	return a.c.Events.Record(ctx, e)
+}
+
+func (a *Access) refuse(ctx context.Context, sess *Session, act Action, target string, err error) error {
+	e := a.event(ctx, sess, act, outcomeOf(err))
+	e.Code, e.Target = CodeOf(err), target
+	e.Detail = map[string]string{"reason": Message(err)}
+	if recErr := a.c.Events.Record(ctx, e); recErr != nil {
+		return recErr
+	}
+	return err
+}
+
+// Recorded returns the last sign-ins of the people that user matches (username,
+// e-mail or subject id; "" for all), for explain and diff.
+func Recorded(ctx context.Context, store IdentityStore, sealer Sealer, user string) ([]Identity, error) {
+	rows, err := store.FindIdentities(ctx, strings.ToLower(user))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Identity, 0, len(rows))
+	for _, row := range rows {
+		plain, err := sealer.Open(row.Body, "identity/"+row.Subject.String())
+		if err != nil {
+			return nil, fmt.Errorf("broker: open identity of %s: %w", row.Subject, err)
+		}
+		var id Identity
+		if err := json.Unmarshal(plain, &id); err != nil {
+			return nil, fmt.Errorf("broker: decode identity: %w", err)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}

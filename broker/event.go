@@ -1,0 +1,59 @@
+package broker
+
+import "time"
+
+// Action names what an [Event] is about.
+type Action string
+
+// The actions.
+const (
+	ActionSignIn      Action = "signin"
+	ActionSignOut     Action = "signout"
+	ActionListRoles   Action = "roles.list"
+	ActionCredentials Action = "credentials.issue"
+	ActionConsole     Action = "console.open"
+)
+
+// Outcome of an action.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeOK      Outcome = "ok"
+	OutcomeRefused Outcome = "refused"
+	OutcomeFailed  Outcome = "failed" // ours or a peer's fault, not a decision
+)
+
+// Event is one audit record. Detail holds no secret. For each mint it holds
+// the six values that join CloudTrail: assertion_id, sts_request_id,
+// access_key_id, assumed_role_arn and assumed_role_id, name_qualifier and
+// name_id, source_identity.
+type Event struct {
+	Time      time.Time         `json:"time"`
+	Action    Action            `json:"action"`
+	Outcome   Outcome           `json:"outcome"`
+	Code      Code              `json:"code,omitempty"` // of the error, when not ok
+	Actor     Subject           `json:"actor,omitzero"`
+	Username  string            `json:"username,omitempty"`
+	Target    string            `json:"target,omitempty"` // role ARN, provider id
+	RequestID string            `json:"request_id,omitempty"`
+	TraceID   string            `json:"trace_id,omitempty"`
+	Remote    string            `json:"remote,omitempty"` // client address
+	Detail    map[string]string `json:"detail,omitempty"`
+}
+
+// Explanation says, rule by rule, why an identity has what it has.
+type Explanation struct {
+	Rules       []RuleResult `json:"rules"`
+	Assignments []Assignment `json:"assignments"`
+}
+
+// RuleResult is the outcome of one rule for one identity.
+type RuleResult struct {
+	Rule    string         `json:"rule"`
+	Matched bool           `json:"matched"`
+	Groups  []string       `json:"groups,omitempty"`  // the person's groups that matched
+	Missing []string       `json:"missing,omitempty"` // any one of these groups would have matched
+	Reason  string         `json:"reason"`            // one sentence
+	Grants  []AssignmentID `json:"grants,omitempty"`
+}

@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ProviderID names a configured identity provider, e.g. "okta". It appears in
+// our routes and never changes for a provider.
+type ProviderID string
+
+// Subject is the stable key of a person: the identity provider and the NameID
+// (SAML core 2.2.2) or sub (OpenID Connect core 2) it vouched for. It is the
+// join key everywhere; an e-mail address never is.
+type Subject struct {
+	Provider ProviderID `json:"provider"`
+	ID       string     `json:"id"`
+}
+
+// IsZero reports whether the subject is incomplete.
+func (s Subject) IsZero() bool { return s.Provider == "" || s.ID == "" }
+
+// String returns provider and id joined by a slash, for events and traces.
+func (s Subject) String() string { return string(s.Provider) + "/" + s.ID }
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// Opaque returns "u-" and 26 base32 characters of SHA-256(provider NUL id): the
+// NameID and sub that AWS sees. It is stable for ever and holds no personal
+// data, as AWS writes it to CloudTrail.
+func (s Subject) Opaque() string {
+	return "u-" + s.digest()[:26]
+}
+
+func (s Subject) digest() string {
+	sum := sha256.Sum256([]byte(string(s.Provider) + "\x00" + s.ID))
+	return lowerBase32.EncodeToString(sum[:])
+}
+
+// Claims are the attributes that an identity provider vouched for. A value is
+// always a list of strings: SAML attributes as they came, JSON scalars as their
+// text, nested JSON objects under dotted names ("realm_access.roles"). Claims
+// are not changed after verification.
+type Claims map[string][]string
+
+// First returns the first value of the claim, or "".
+func (c Claims) First(name string) string {
+	if v := c[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// AuthnContext says how a person authenticated: acr or AuthnContextClassRef,
+// and the list of methods (amr, RFC 8176, or Entra ID's authnmethodsreferences).
+type AuthnContext struct {
+	ACR string   `json:"acr,omitempty"`
+	AMR []string `json:"amr,omitempty"`
+}
+
+// Authentication is what an [IdentityProvider] adapter verified, before any
+// mapping: every field comes from a checked signature or a checked TLS channel.
+type Authentication struct {
+	Subject       Subject // ID is empty when the NameID is transient or unspecified
+	NameIDFormat  string  // SAML only
+	NameID        string  // SAML only, as received, for single logout
+	Claims        Claims
+	AuthnContext  AuthnContext
+	AuthnInstant  time.Time // when the person authenticated at the provider; zero if unknown
+	SessionIndex  string    // SAML SessionIndex or OIDC sid
+	NotOnOrAfter  time.Time // the provider's own end of session; zero if none
+	ReplayID      string    // assertion ID or token identifier, unique per provider
+	ReplayExpires time.Time // when the assertion itself is refused anyway
+	Tokens        Tokens    // OIDC only
+}
+
+// Tokens are the identity provider's own tokens, kept (sealed) only when a role
+// uses [ViaIDPToken].
+type Tokens struct {
+	IDToken      Secret
+	IDExpires    time.Time
+	RefreshToken Secret
+}
+
+// Identity is a person as an identity provider vouched for them, mapped by the
+// provider's identity settings.
+type Identity struct {
+	Subject        Subject      `json:"subject"`
+	Username       string       `json:"username"`
+	Email          string       `json:"email,omitempty"`
+	Groups         []string     `json:"groups"`
+	Claims         Claims       `json:"claims,omitempty"`
+	AuthnContext   AuthnContext `json:"authn_context"`
+	AuthnInstant   time.Time    `json:"authn_instant,omitzero"`
+	MFA            bool         `json:"mfa"` // the provider's proof satisfied its MFA policy
+	NotOnOrAfter   time.Time    `json:"not_on_or_after,omitzero"`
+	SessionName    string       `json:"session_name"`    // wanted RoleSessionName, before cleaning
+	SourceIdentity string       `json:"source_identity"` // wanted SourceIdentity, before cleaning
+}
+
+// MFAPolicy says which proof of a second factor an identity provider gives.
+// Each list holds alternatives; each alternative is a list of values that must
+// all be present. ["mfa"] is one value; ["pwd", "otp"] needs both.
+type MFAPolicy struct {
+	AMR          [][]string // against AuthnContext.AMR
+	ACR          [][]string // against AuthnContext.ACR
+	AuthnContext [][]string // against AuthnContext.ACR, the SAML name of it
+	Required     bool       // refuse every sign-in without proof
+}
+
+// Satisfied reports whether the context holds one whole alternative.
+func (p MFAPolicy) Satisfied(c AuthnContext) bool {
+	return anyAll(p.AMR, c.AMR) || anyAll(p.ACR, []string{c.ACR}) || anyAll(p.AuthnContext, []string{c.ACR})
+}
+
+// Wanted returns the single context values to ask for in a step-up
+// (RequestedAuthnContext, acr_values), in order of preference.
+func (p MFAPolicy) Wanted() []string {
+	var out []string
+	for _, alt := range slices.Concat(p.AuthnContext, p.ACR) {
+		if len(alt) == 1 {
+			out = append(out, alt[0])
+		}
+	}
+	return out
+}
+
+func anyAll(alternatives [][]string, have []string) bool {
+	for _, alt := range alternatives {
+		if len(alt) == 0 {
+			continue
+		}
+		all := true
+		for _, v := range alt {
+			if v == "" || !slices.Contains(have, v) {
+				all = false
+				break
+			}
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// DisplayName returns the best name to greet the person with.
+func (i Identity) DisplayName() string {
+	for _, s := range []string{i.Claims.First("name"), i.Claims.First("displayName"), i.Username, i.Email} {
+		if strings.TrimSpace(s) != "" {
+			return s
+		}
+	}
+	return i.Subject.ID
+}

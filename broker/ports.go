@@ -1,0 +1,149 @@
+package broker
+
+import (
+	"context"
+	"net/url"
+	"time"
+)
+
+// IdentityProvider is a configured upstream, SAML or OpenID Connect.
+//
+// Begin returns CodeUnavailable when the provider's metadata is not known.
+// Finish verifies everything about the answer and returns CodeUnauthenticated
+// for anything that does not verify, CodeUnavailable when keys or endpoints
+// cannot be reached. Both write steps to the [Trace] in the context.
+type IdentityProvider interface {
+	Begin(ctx context.Context, r AuthRequest) (Challenge, error)
+	Finish(ctx context.Context, r AuthRequest, form url.Values) (Authentication, error)
+}
+
+// TokenRefresher is an optional ability of an IdentityProvider: fresh tokens
+// from a refresh token, for [ViaIDPToken]. The answer must be about the same
+// subject; CodeUnauthenticated means that the person has to sign in again.
+type TokenRefresher interface {
+	RefreshTokens(ctx context.Context, s Subject, t Tokens) (Tokens, error)
+}
+
+// IdentityMapper turns verified claims into an Identity by the provider's
+// identity settings. CodeDenied with a remedy when something needed is missing.
+type IdentityMapper interface {
+	Identity(ctx context.Context, a Authentication) (Identity, error)
+}
+
+// RoleMapper evaluates the rules. Both methods are pure: same identity, same
+// minute, same answer.
+type RoleMapper interface {
+	Assignments(ctx context.Context, id Identity) ([]Assignment, error)
+	Explain(ctx context.Context, id Identity) (Explanation, error)
+}
+
+// Asserter mints one assertion for one STS call. It holds the keys.
+type Asserter interface {
+	Assert(ctx context.Context, r AssertionRequest) (Assertion, error)
+}
+
+// RoleAssumer talks to AWS. It never sees a private key.
+//
+// AssumeRole returns CodeDenied with a remedy naming the account when STS
+// refuses, CodeUnavailable when no endpoint answers. SignInURL returns
+// CodeInvalid for a destination outside the allow-list.
+type RoleAssumer interface {
+	AssumeRole(ctx context.Context, r AssumeRoleRequest) (RoleSession, error)
+	SignInURL(ctx context.Context, r SignInURLRequest) (Secret, error)
+}
+
+// StateStore is an expiring key-value store for one-time and counter state.
+// Keys are "kind/id". Every method is atomic and durable before it returns;
+// an expired entry does not exist. All return CodeUnavailable when the store
+// cannot be reached.
+type StateStore interface {
+	Put(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	// PutIfAbsent reports false when the key exists: the replay guard.
+	PutIfAbsent(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error)
+	// Get returns CodeNotFound for a missing key.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Take reads and deletes in one step; of two concurrent callers one gets
+	// CodeNotFound.
+	Take(ctx context.Context, key string) ([]byte, error)
+	// Swap replaces old by new if the value still is old, and reports it.
+	Swap(ctx context.Context, key string, old, new []byte, ttl time.Duration) (bool, error)
+}
+
+// SessionRow is a session as the store keeps it: the hash of its token, the
+// columns it is found by, and an encoded body the store does not look into.
+type SessionRow struct {
+	Key          string // lower-case hex SHA-256 of the session token
+	Subject      Subject
+	NameID       string
+	SessionIndex string // SAML SessionIndex or OIDC sid
+	CreatedAt    time.Time
+	LastUsedAt   time.Time
+	ExpiresAt    time.Time // absolute end
+	Body         []byte
+}
+
+// SessionFilter selects sessions; empty fields do not filter. A zero filter
+// selects nothing.
+type SessionFilter struct {
+	Provider     ProviderID
+	SubjectID    string
+	NameID       string
+	SessionIndex string
+}
+
+// SessionStore keeps browser and command-line sessions. Session returns
+// CodeNotFound for an unknown or expired key; SaveSession inserts or replaces.
+type SessionStore interface {
+	SaveSession(ctx context.Context, s SessionRow) error
+	Session(ctx context.Context, key string) (SessionRow, error)
+	TouchSession(ctx context.Context, key string, at time.Time) error
+	DeleteSession(ctx context.Context, key string) error
+	FindSessions(ctx context.Context, f SessionFilter) ([]SessionRow, error)
+}
+
+// NameKind separates the two name tables.
+type NameKind string
+
+// The kinds.
+const (
+	NameRoleSession    NameKind = "role_session"
+	NameSourceIdentity NameKind = "source_identity"
+)
+
+// NameRegistry gives each subject one name per kind, unique without regard to
+// case, assigned once and never reused. ClaimName tries the candidates in
+// order, atomically, and returns the name the subject already has if any;
+// CodeConflict when other subjects hold all candidates.
+type NameRegistry interface {
+	ClaimName(ctx context.Context, kind NameKind, s Subject, candidates ...string) (string, error)
+}
+
+// IdentityRow is the last sign-in of a subject, its body sealed.
+type IdentityRow struct {
+	Subject  Subject
+	Username string // lower-cased, to be found by
+	Email    string // lower-cased
+	SeenAt   time.Time
+	Body     []byte
+}
+
+// IdentityStore keeps the last sign-in per subject for 90 days, for explain and
+// diff.
+type IdentityStore interface {
+	SaveIdentity(ctx context.Context, r IdentityRow) error
+	// FindIdentities matches user against username, e-mail and subject id
+	// without regard to case; "" returns all.
+	FindIdentities(ctx context.Context, user string) ([]IdentityRow, error)
+}
+
+// Recorder keeps events. Record returns only after the event is durable.
+type Recorder interface {
+	Record(ctx context.Context, e Event) error
+}
+
+// Sealer encrypts what is kept at rest (AES-256-GCM). The same additional data
+// must be given to open what was sealed.
+type Sealer interface {
+	Seal(plaintext []byte, additional string) ([]byte, error)
+	Open(sealed []byte, additional string) ([]byte, error)
+}

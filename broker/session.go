@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Session is a signed-in person: what a session token stands for.
+type Session struct {
+	Key            string // hash of the token; never the token
+	Identity       Identity
+	NameID         string // SAML, for single logout
+	SessionIndex   string
+	SessionName    string // RoleSessionName: AWS's charset, this subject's alone
+	SourceIdentity string // likewise
+	CreatedAt      time.Time
+	LastUsedAt     time.Time
+	ExpiresAt      time.Time // absolute end
+	tokens         Tokens
+}
+
+// SessionLimits bound a session. The identity provider's own
+// SessionNotOnOrAfter shortens it further.
+type SessionLimits struct {
+	Idle     time.Duration // since last use
+	Absolute time.Duration // since sign-in
+}
+
+// DefaultSessionLimits are one hour idle, ten hours in all.
+var DefaultSessionLimits = SessionLimits{Idle: time.Hour, Absolute: 10 * time.Hour}
+
+type sessionBody struct {
+	Identity       Identity  `json:"identity"`
+	SessionName    string    `json:"session_name"`
+	SourceIdentity string    `json:"source_identity"`
+	IDExpires      time.Time `json:"id_expires,omitzero"`
+	Tokens         []byte    `json:"tokens,omitempty"` // sealed
+}
+
+type tokenBody struct {
+	IDToken      string `json:"id_token"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+}
+
+// encodeSession seals the tokens under the session's key, so that a row copied
+// to another session does not open.
+func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
+	body := sessionBody{Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity}
+	if !s.tokens.IDToken.IsZero() {
+		plain, err := json.Marshal(tokenBody{IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal()})
+		if err != nil {
+			return SessionRow{}, fmt.Errorf("broker: encode tokens: %w", err)
+		}
+		if body.Tokens, err = sealer.Seal(plain, "session/"+s.Key); err != nil {
+			return SessionRow{}, fmt.Errorf("broker: seal tokens: %w", err)
+		}
+		body.IDExpires = s.tokens.IDExpires
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return SessionRow{}, fmt.Errorf("broker: encode session: %w", err)
+	}
+	return SessionRow{
+		Key: s.Key, Subject: s.Identity.Subject, NameID: s.NameID, SessionIndex: s.SessionIndex,
+		CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt, Body: b,
+	}, nil
+}
+
+func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
+	var body sessionBody
+	if err := json.Unmarshal(row.Body, &body); err != nil {
+		return nil, fmt.Errorf("broker: decode session: %w", err)
+	}
+	if body.Identity.Subject != row.Subject {
+		return nil, fmt.Errorf("broker: session row of %s holds another subject", row.Subject)
+	}
+	s := &Session{
+		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
+		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity,
+		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt,
+	}
+	if len(body.Tokens) > 0 {
+		plain, err := sealer.Open(body.Tokens, "session/"+row.Key)
+		if err != nil {
+			return nil, fmt.Errorf("broker: open tokens: %w", err)
+		}
+		var t tokenBody
+		if err := json.Unmarshal(plain, &t); err != nil {
+			return nil, fmt.Errorf("broker: decode tokens: %w", err)
+		}
+		s.tokens = Tokens{IDToken: NewSecret(t.IDToken), RefreshToken: NewSecret(t.RefreshToken), IDExpires: body.IDExpires}
+	}
+	return s, nil
+}

@@ -1,0 +1,416 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SignInTTL is how long a person has at the identity provider.
+const SignInTTL = 10 * time.Minute
+
+// Provider is a configured identity provider as the sign-in page knows it.
+type Provider struct {
+	ID           ProviderID
+	Name         string
+	EmailDomains []string // lower case; chooses the provider by e-mail address
+	MFA          MFAPolicy
+	IdP          IdentityProvider
+}
+
+// SignInConfig holds what [SignIn] works with. All fields but Now, Rand and
+// Limits are needed.
+type SignInConfig struct {
+	Providers  []Provider
+	Mapper     IdentityMapper
+	State      StateStore
+	Sessions   SessionStore
+	Names      NameRegistry
+	Identities IdentityStore
+	Events     Recorder
+	Sealer     Sealer
+	Limits     SessionLimits
+	Now        func() time.Time // nil: time.Now
+	Rand       io.Reader        // nil: crypto/rand
+}
+
+// SignIn is the use case of proving who one is.
+type SignIn struct {
+	c      SignInConfig
+	traces Traces
+}
+
+// NewSignIn returns the use case.
+func NewSignIn(c SignInConfig) *SignIn {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Limits == (SessionLimits{}) {
+		c.Limits = DefaultSessionLimits
+	}
+	return &SignIn{c: c, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+}
+
+// Providers lists the providers in configured order.
+func (s *SignIn) Providers() []Provider { return slices.Clone(s.c.Providers) }
+
+// ProviderFor returns the provider whose e-mail domains hold the address.
+func (s *SignIn) ProviderFor(email string) (Provider, bool) {
+	_, domain, ok := strings.Cut(strings.ToLower(strings.TrimSpace(email)), "@")
+	if !ok {
+		return Provider{}, false
+	}
+	for _, p := range s.c.Providers {
+		if slices.Contains(p.EmailDomains, domain) {
+			return p, true
+		}
+	}
+	return Provider{}, false
+}
+
+func (s *SignIn) provider(id ProviderID) (Provider, error) {
+	for _, p := range s.c.Providers {
+		if p.ID == id {
+			return p, nil
+		}
+	}
+	return Provider{}, Errorf(CodeNotFound, "There is no identity provider with this name.").
+		Fix("Go back to the sign-in page and choose one from the list.")
+}
+
+// BeginSignIn asks for a sign-in at a provider.
+type BeginSignIn struct {
+	Provider ProviderID
+	ReturnTo string  // local path to go to afterwards; anything else becomes "/"
+	Binding  Secret  // the browser's binding cookie, if it has one
+	StepUp   *StepUp // ask for stronger or fresher authentication
+}
+
+// Begun is a started sign-in: where to send the browser, and the binding value
+// to set as its cookie.
+type Begun struct {
+	Challenge Challenge
+	Binding   Secret
+	TraceID   string
+}
+
+// Begin starts a sign-in: it stores the pending request for [SignInTTL] and
+// returns where to send the browser. CodeNotFound for an unknown provider,
+// CodeUnavailable when the provider or the store does not answer.
+func (s *SignIn) Begin(ctx context.Context, in BeginSignIn) (Begun, error) {
+	p, err := s.provider(in.Provider)
+	if err != nil {
+		return Begun{}, err
+	}
+	t := s.traces.Start()
+	ctx = WithTrace(ctx, t)
+	r, binding, err := s.newRequest(p, in)
+	if err != nil {
+		return Begun{}, err
+	}
+	r.TraceID = t.ID
+	challenge, err := p.IdP.Begin(ctx, r)
+	if err != nil {
+		t.Fail("signin.begin", "%v", err)
+		return Begun{TraceID: t.ID}, s.refuse(ctx, p.ID, t, err)
+	}
+	t.Pass("signin.begin", "sent to %s, return to %s", p.ID, r.ReturnTo)
+	b, err := encodeAuthRequest(r, t.Steps())
+	if err != nil {
+		return Begun{TraceID: t.ID}, err
+	}
+	if err := s.c.State.Put(ctx, pendingKey(r.State), b, SignInTTL); err != nil {
+		return Begun{TraceID: t.ID}, err
+	}
+	return Begun{Challenge: challenge, Binding: binding, TraceID: t.ID}, nil
+}
+
+func pendingKey(state string) string { return "signin/" + NewSecret(state).Hash() }
+
+func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, error) {
+	var secrets [4]Secret
+	for i := range secrets {
+		var err error
+		if secrets[i], err = RandomSecret(s.c.Rand); err != nil {
+			return AuthRequest{}, Secret{}, fmt.Errorf("broker: random: %w", err)
+		}
+	}
+	binding := in.Binding
+	if len(binding.Reveal()) != 43 {
+		binding = secrets[3]
+	}
+	now := s.c.Now()
+	r := AuthRequest{
+		ID: "id-" + secrets[0].Hash()[:32], State: secrets[1].Reveal(), Nonce: NewSecret(secrets[0].Reveal() + "n").Hash(),
+		CodeVerifier: secrets[2], Provider: p.ID, ReturnTo: LocalPath(in.ReturnTo),
+		BindingHash: binding.Hash(), CreatedAt: now, ExpiresAt: now.Add(SignInTTL),
+	}
+	if in.StepUp != nil {
+		r.ForceAuthn = true
+		r.MaxAuthAge = in.StepUp.MaxAuthAge
+		if in.StepUp.MFA {
+			r.RequestedContext = p.MFA.Wanted()
+		}
+	}
+	return r, binding, nil
+}
+
+// LocalPath returns p if it is a path on this site and "/" otherwise: one
+// leading slash, no scheme, host, backslash or control character.
+func LocalPath(p string) string {
+	if len(p) == 0 || len(p) > 2048 || p[0] != '/' || strings.HasPrefix(p, "//") || strings.ContainsFunc(p, func(r rune) bool {
+		return r == '\\' || r < 0x20 || r == 0x7f
+	}) {
+		return "/"
+	}
+	u, err := url.Parse(p)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
+		return "/"
+	}
+	return p
+}
+
+// FinishSignIn is an identity provider's answer as it reached us.
+type FinishSignIn struct {
+	Provider ProviderID // from the route: each provider has its own
+	State    string     // RelayState or state
+	Binding  Secret     // the browser's binding cookie
+	Form     url.Values
+}
+
+// SignedIn is the result of a sign-in. The token is shown once, to be set as
+// the session cookie.
+type SignedIn struct {
+	Token    Secret
+	Session  *Session
+	ReturnTo string
+}
+
+// Finish verifies the answer and makes a session. Whatever does not verify is
+// CodeUnauthenticated or CodeDenied, with the reason in the trace and an event;
+// the pending request is gone after the first try. The trace id is returned in
+// every case in which a pending request was found.
+func (s *SignIn) Finish(ctx context.Context, in FinishSignIn) (SignedIn, string, error) {
+	t := s.traces.Start()
+	ctx = WithTrace(ctx, t)
+	out, err := s.finish(ctx, t, in)
+	if err != nil {
+		t.Fail("signin.refused", "%v", err)
+		return SignedIn{}, t.ID, s.refuse(ctx, in.Provider, t, err)
+	}
+	if err := s.traces.Save(ctx, t); err != nil {
+		return SignedIn{}, t.ID, err
+	}
+	return out, t.ID, nil
+}
+
+// refuse keeps the trace and records the event of a refusal, then returns the
+// error; a store that cannot do either turns it into CodeUnavailable.
+func (s *SignIn) refuse(ctx context.Context, p ProviderID, t *Trace, err error) error {
+	if saveErr := s.traces.Save(ctx, t); saveErr != nil {
+		return saveErr
+	}
+	e := newEvent(ctx, s.c.Now(), ActionSignIn, outcomeOf(err))
+	e.Code, e.Target, e.TraceID = CodeOf(err), string(p), t.ID
+	e.Detail = map[string]string{"reason": Message(err)}
+	if recErr := s.c.Events.Record(ctx, e); recErr != nil {
+		return recErr
+	}
+	return err
+}
+
+func (s *SignIn) finish(ctx context.Context, t *Trace, in FinishSignIn) (SignedIn, error) {
+	p, err := s.provider(in.Provider)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	r, err := s.takePending(ctx, t, in)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	auth, err := p.IdP.Finish(ctx, r, in.Form)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if auth.Subject.Provider != p.ID {
+		return SignedIn{}, fmt.Errorf("broker: adapter of %s vouched for provider %s", p.ID, auth.Subject.Provider)
+	}
+	if err := s.guardReplay(ctx, t, p.ID, auth); err != nil {
+		return SignedIn{}, err
+	}
+	id, err := s.c.Mapper.Identity(ctx, auth)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if id.Subject.Provider != p.ID || id.Subject.ID == "" {
+		return SignedIn{}, Errorf(CodeDenied, "Your identity provider did not say who you are in a lasting way.").
+			Fix("Ask your administrator to send a persistent NameID, or to set identity.subject for %s.", p.ID)
+	}
+	t.Pass("identity", "%s as %s, %d groups, mfa %t", id.Subject, id.Username, len(id.Groups), id.MFA)
+	if p.MFA.Required && !id.MFA {
+		return SignedIn{}, (&Error{Code: CodeStepUp, StepUp: &StepUp{MFA: true},
+			Message: "Your identity provider did not say that you used a second factor."}).
+			Fix("Sign in again with your second factor. If you did use one, tell your administrator: the proof did not arrive.")
+	}
+	return s.open(ctx, t, p, r, auth, id)
+}
+
+func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {
+	stale := Errorf(CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").
+		Fix("Start again from the portal.")
+	if in.State == "" || len(in.State) > 128 {
+		return AuthRequest{}, stale.Because(fmt.Errorf("state of %d bytes", len(in.State)))
+	}
+	b, err := s.c.State.Take(ctx, pendingKey(in.State))
+	if CodeOf(err) == CodeNotFound {
+		return AuthRequest{}, stale.Because(fmt.Errorf("no pending request under this state"))
+	}
+	if err != nil {
+		return AuthRequest{}, err
+	}
+	r, steps, err := decodeAuthRequest(b)
+	if err != nil {
+		return AuthRequest{}, err
+	}
+	t.ID = r.TraceID
+	t.prepend(steps)
+	if r.Provider != in.Provider {
+		return AuthRequest{}, stale.Because(fmt.Errorf("request was for %s, answer came to %s (mix-up)", r.Provider, in.Provider))
+	}
+	if subtle.ConstantTimeCompare([]byte(r.BindingHash), []byte(in.Binding.Hash())) != 1 {
+		return AuthRequest{}, Errorf(CodeUnauthenticated, "This sign-in was begun in another browser.").
+			Fix("Start again from the portal, and let the browser keep its cookies.").
+			Because(fmt.Errorf("binding cookie absent or different"))
+	}
+	if !s.c.Now().Before(r.ExpiresAt) {
+		return AuthRequest{}, stale.Because(fmt.Errorf("pending request ended at %s", r.ExpiresAt))
+	}
+	t.Pass("signin.pending", "found, bound to this browser, begun %s ago", s.c.Now().Sub(r.CreatedAt).Round(time.Second))
+	return r, nil
+}
+
+func (s *SignIn) guardReplay(ctx context.Context, t *Trace, p ProviderID, auth Authentication) error {
+	ttl := auth.ReplayExpires.Sub(s.c.Now())
+	if auth.ReplayID == "" || ttl <= 0 {
+		return fmt.Errorf("broker: adapter of %s gave no replay guard", p)
+	}
+	sum := sha256.Sum256([]byte(string(p) + "\x00" + auth.ReplayID))
+	fresh, err := s.c.State.PutIfAbsent(ctx, "replay/"+hex.EncodeToString(sum[:]), []byte{1}, ttl+time.Minute)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		return Errorf(CodeUnauthenticated, "This answer of your identity provider was used before.").
+			Fix("Start again from the portal. If you did not do this yourself, tell your administrator.")
+	}
+	t.Pass("replay", "first use")
+	return nil
+}
+
+// open claims the person's AWS names, keeps the identity, stores the session
+// and records the event, in that order: an event without a session releases
+// nothing, a session without an event would.
+func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, auth Authentication, id Identity) (SignedIn, error) {
+	now := s.c.Now()
+	token, err := RandomSecret(s.c.Rand)
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("broker: random: %w", err)
+	}
+	sess := &Session{
+		Key: token.Hash(), Identity: id, NameID: auth.NameID, SessionIndex: auth.SessionIndex,
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(s.c.Limits.Absolute), tokens: auth.Tokens,
+	}
+	if !id.NotOnOrAfter.IsZero() && id.NotOnOrAfter.Before(sess.ExpiresAt) {
+		sess.ExpiresAt = id.NotOnOrAfter
+	}
+	if !sess.ExpiresAt.After(now) {
+		return SignedIn{}, Errorf(CodeUnauthenticated, "Your session at the identity provider has already ended.").Fix("Sign in again.")
+	}
+	if sess.SessionName, err = s.claimName(ctx, NameRoleSession, id.SessionName, id.Subject); err != nil {
+		return SignedIn{}, err
+	}
+	if sess.SourceIdentity, err = s.claimName(ctx, NameSourceIdentity, id.SourceIdentity, id.Subject); err != nil {
+		return SignedIn{}, err
+	}
+	t.Pass("names", "RoleSessionName %s, SourceIdentity %s", sess.SessionName, sess.SourceIdentity)
+	if err := s.saveIdentity(ctx, id, now); err != nil {
+		return SignedIn{}, err
+	}
+	e := newEvent(ctx, now, ActionSignIn, OutcomeOK)
+	e.Actor, e.Username, e.Target, e.TraceID = id.Subject, id.Username, string(p.ID), t.ID
+	e.Detail = map[string]string{
+		"mfa": fmt.Sprint(id.MFA), "acr": id.AuthnContext.ACR, "amr": strings.Join(id.AuthnContext.AMR, " "),
+		"session_name": sess.SessionName, "source_identity": sess.SourceIdentity,
+	}
+	if err := s.c.Events.Record(ctx, e); err != nil {
+		return SignedIn{}, err
+	}
+	row, err := encodeSession(sess, s.c.Sealer)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := s.c.Sessions.SaveSession(ctx, row); err != nil {
+		return SignedIn{}, err
+	}
+	t.Pass("session", "until %s", sess.ExpiresAt.UTC().Format(time.RFC3339))
+	return SignedIn{Token: token, Session: sess, ReturnTo: r.ReturnTo}, nil
+}
+
+func (s *SignIn) claimName(ctx context.Context, kind NameKind, wanted string, sub Subject) (string, error) {
+	clean := CleanSessionName(wanted, sub)
+	name, err := s.c.Names.ClaimName(ctx, kind, sub, clean, DistinctSessionName(clean, sub))
+	if err != nil {
+		return "", fmt.Errorf("broker: name for %s: %w", sub, err)
+	}
+	return name, nil
+}
+
+func (s *SignIn) saveIdentity(ctx context.Context, id Identity, now time.Time) error {
+	plain, err := json.Marshal(id)
+	if err != nil {
+		return fmt.Errorf("broker: encode identity: %w", err)
+	}
+	sealed, err := s.c.Sealer.Seal(plain, "identity/"+id.Subject.String())
+	if err != nil {
+		return fmt.Errorf("broker: seal identity: %w", err)
+	}
+	return s.c.Identities.SaveIdentity(ctx, IdentityRow{
+		Subject: id.Subject, Username: strings.ToLower(id.Username), Email: strings.ToLower(id.Email), SeenAt: now, Body: sealed,
+	})
+}
+
+// End ends a session. An unknown token is not an error.
+func (s *SignIn) End(ctx context.Context, sess *Session) error {
+	e := newEvent(ctx, s.c.Now(), ActionSignOut, OutcomeOK)
+	e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
+	if err := s.c.Events.Record(ctx, e); err != nil {
+		return err
+	}
+	return s.c.Sessions.DeleteSession(ctx, sess.Key)
+}
+
+func newEvent(ctx context.Context, now time.Time, a Action, o Outcome) Event {
+	r := RequestFrom(ctx)
+	return Event{Time: now.UTC(), Action: a, Outcome: o, RequestID: r.ID, Remote: r.Remote}
+}
+
+func outcomeOf(err error) Outcome {
+	switch CodeOf(err) {
+	case CodeInternal, CodeUnavailable:
+		return OutcomeFailed
+	default:
+		return OutcomeRefused
+	}
+}
