@@ -127,11 +127,16 @@ func (s *SignIn) Begin(ctx context.Context, in BeginSignIn) (Begun, error) {
 		return Begun{TraceID: t.ID}, s.refuse(ctx, p.ID, t, err)
 	}
 	t.Pass("signin.begin", "sent to %s, return to %s", p.ID, r.ReturnTo)
+	key := pendingKey(r.State)
 	b, err := encodeAuthRequest(r, t.Steps())
 	if err != nil {
 		return Begun{TraceID: t.ID}, err
 	}
-	if err := s.c.State.Put(ctx, pendingKey(r.State), b, SignInTTL); err != nil {
+	// Sealed: it holds the PKCE verifier and the state in the clear.
+	if b, err = s.c.Sealer.Seal(b, key); err != nil {
+		return Begun{TraceID: t.ID}, fmt.Errorf("broker: seal pending sign-in: %w", err)
+	}
+	if err := s.c.State.Put(ctx, key, b, SignInTTL); err != nil {
 		return Begun{TraceID: t.ID}, err
 	}
 	return Begun{Challenge: challenge, Binding: binding, TraceID: t.ID}, nil
@@ -279,6 +284,9 @@ func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (Au
 	}
 	if err != nil {
 		return AuthRequest{}, err
+	}
+	if b, err = s.c.Sealer.Open(b, pendingKey(in.State)); err != nil {
+		return AuthRequest{}, fmt.Errorf("broker: open pending sign-in: %w", err)
 	}
 	r, steps, err := decodeAuthRequest(b)
 	if err != nil {

@@ -1,0 +1,369 @@
+package broker_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// TestAssumeRole ensures that credentials come with an event that joins
+// CloudTrail by all six values, and that the request is built from the rules
+// and not from the caller.
+func TestAssumeRole(t *testing.T) {
+	r := newRig(t)
+	s := r.signIn(t)
+	rs, err := r.acc.AssumeRole(t.Context(), s, broker.AssumeRole{Assignment: r.aws.assignments[0].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rs.Credentials.AccessKeyID != "ASIAEXAMPLE" || rs.SessionName != "alice@example.com" {
+		t.Errorf("role session %+v", rs)
+	}
+	if a := r.aws.asserted[0]; a.SessionName != s.SessionName || a.SourceIdentity != "alice" || a.Duration != time.Hour {
+		t.Errorf("asserted %+v", a)
+	}
+	d := r.lastEvent(t).Detail
+	for _, key := range []string{"assertion_id", "sts_request_id", "access_key_id", "assumed_role_arn", "assumed_role_id", "name_qualifier", "name_id", "source_identity"} {
+		if d[key] == "" {
+			t.Errorf("event lacks %s", key)
+		}
+	}
+	if all := fmt.Sprint(r.mem.events); strings.Contains(all, "planted") {
+		t.Errorf("a secret is in an event: %s", all)
+	}
+}
+
+// TestAccessRefusals ensures that nothing is minted or released for what must
+// be refused, and that each refusal is an event.
+func TestAccessRefusals(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(r *rig, s *broker.Session, in *broker.AssumeRole)
+		code   broker.Code
+		minted int
+	}{
+		{"tampered assignment", func(_ *rig, _ *broker.Session, in *broker.AssumeRole) { in.Assignment = "abc" }, broker.CodeDenied, 0},
+		{"role ARN instead of an id", func(r *rig, _ *broker.Session, in *broker.AssumeRole) {
+			in.Assignment = broker.AssignmentID(r.aws.assignments[0].RoleARN)
+		}, broker.CodeDenied, 0},
+		{"role withdrawn since the page was shown", func(r *rig, _ *broker.Session, _ *broker.AssumeRole) { r.aws.assignments = nil }, broker.CodeDenied, 0},
+		{"too long", func(_ *rig, _ *broker.Session, in *broker.AssumeRole) { in.Duration = 2 * time.Hour }, broker.CodeInvalid, 0},
+		{"too short", func(_ *rig, _ *broker.Session, in *broker.AssumeRole) { in.Duration = time.Minute }, broker.CodeInvalid, 0},
+		{"negative", func(_ *rig, _ *broker.Session, in *broker.AssumeRole) { in.Duration = -time.Hour }, broker.CodeInvalid, 0},
+		{"needs MFA", func(r *rig, s *broker.Session, _ *broker.AssumeRole) {
+			s.Identity.MFA = false
+			r.aws.assignments[0].Require.MFA = true
+		}, broker.CodeStepUp, 0},
+		{"needs a fresh sign-in", func(r *rig, s *broker.Session, _ *broker.AssumeRole) {
+			s.Identity.AuthnInstant = r.clock.Add(-16 * time.Minute)
+			r.aws.assignments[0].Require.MaxAuthAge = 15 * time.Minute
+		}, broker.CodeStepUp, 0},
+		{"age unknown", func(r *rig, s *broker.Session, _ *broker.AssumeRole) {
+			s.Identity.AuthnInstant = time.Time{}
+			r.aws.assignments[0].Require.MaxAuthAge = 15 * time.Minute
+		}, broker.CodeStepUp, 0},
+		{"STS refuses", func(r *rig, _ *broker.Session, _ *broker.AssumeRole) {
+			r.aws.assumeErr = broker.Errorf(broker.CodeDenied, "AWS refused.")
+		}, broker.CodeDenied, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			s := r.signIn(t)
+			in := broker.AssumeRole{Assignment: r.aws.assignments[0].ID}
+			tt.change(r, s, &in)
+			rs, err := r.acc.AssumeRole(t.Context(), s, in)
+			if broker.CodeOf(err) != tt.code {
+				t.Fatalf("error %v, want code %q", err, tt.code)
+			}
+			if rs.Credentials.AccessKeyID != "" || len(r.aws.asserted) != tt.minted {
+				t.Errorf("released %q, minted %d", rs.Credentials.AccessKeyID, len(r.aws.asserted))
+			}
+			if e := r.lastEvent(t); e.Action != broker.ActionCredentials || e.Outcome != broker.OutcomeRefused || e.Code != tt.code {
+				t.Errorf("event %+v", e)
+			}
+		})
+	}
+}
+
+// TestNoReleaseWithoutEvent ensures that credentials, links and role lists stay
+// inside when their event cannot be recorded.
+func TestNoReleaseWithoutEvent(t *testing.T) {
+	r := newRig(t)
+	s := r.signIn(t)
+	r.mem.noEvents = true
+	id := r.aws.assignments[0].ID
+	if rs, err := r.acc.AssumeRole(t.Context(), s, broker.AssumeRole{Assignment: id}); broker.CodeOf(err) != broker.CodeUnavailable || rs.Credentials.AccessKeyID != "" {
+		t.Errorf("AssumeRole: %v %v", rs, err)
+	}
+	if link, err := r.acc.ConsoleURL(t.Context(), s, broker.OpenConsole{Assignment: id}); broker.CodeOf(err) != broker.CodeUnavailable || !link.IsZero() {
+		t.Errorf("ConsoleURL: %v", err)
+	}
+	if as, err := r.acc.Assignments(t.Context(), s); broker.CodeOf(err) != broker.CodeUnavailable || as != nil {
+		t.Errorf("Assignments: %v", err)
+	}
+}
+
+func TestConsoleURL(t *testing.T) {
+	r := newRig(t)
+	s := r.signIn(t)
+	id := r.aws.assignments[0].ID
+	link, err := r.acc.ConsoleURL(t.Context(), s, broker.OpenConsole{Assignment: id, Destination: broker.Destination{Path: "ec2/home", Region: "eu-west-1"}})
+	if err != nil || !strings.Contains(link.Reveal(), "SigninToken") {
+		t.Fatalf("%v %v", link.Reveal(), err)
+	}
+	if e := r.lastEvent(t); e.Action != broker.ActionConsole || e.Detail["destination"] != "ec2/home" {
+		t.Errorf("event %+v", e)
+	}
+	_, err = r.acc.ConsoleURL(t.Context(), s, broker.OpenConsole{Assignment: id, Destination: broker.Destination{Path: "evil"}})
+	if e := r.lastEvent(t); broker.CodeOf(err) != broker.CodeInvalid || e.Outcome != broker.OutcomeRefused {
+		t.Errorf("bad destination: %v, event %+v", err, e)
+	}
+}
+
+// TestSessionEnds ensures that idle and absolute limits and sign-out end a
+// session, and that use keeps it alive up to the absolute limit.
+func TestSessionEnds(t *testing.T) {
+	r := newRig(t)
+	out, err := r.finish(t, r.begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alive := func() bool {
+		_, err := r.acc.Authenticate(t.Context(), out.Token)
+		if err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	for i := range 19 {
+		r.clock = r.clock.Add(30 * time.Minute)
+		if !alive() {
+			t.Fatalf("ended after %d half hours of use", i+1)
+		}
+	}
+	r.clock = r.clock.Add(30 * time.Minute)
+	if alive() {
+		t.Error("outlived the absolute limit")
+	}
+
+	r = newRig(t)
+	out, err = r.finish(t, r.begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.clock = r.clock.Add(time.Hour)
+	if alive() {
+		t.Error("outlived the idle limit")
+	}
+
+	r = newRig(t)
+	out, err = r.finish(t, r.begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.in.End(t.Context(), out.Session); err != nil {
+		t.Fatal(err)
+	}
+	if alive() {
+		t.Error("outlived its sign-out")
+	}
+}
+
+// TestIDPToken ensures that the corporate ID token is used while fresh,
+// refreshed once when stale, and otherwise asks for a new sign-in; and that the
+// store never sees it in the clear.
+func TestIDPToken(t *testing.T) {
+	r := newRig(t)
+	r.aws.assignments[0].Via = broker.ViaIDPToken
+	r.idp.auth.Tokens = broker.Tokens{IDToken: broker.NewSecret("planted-id-token"), RefreshToken: broker.NewSecret("planted-refresh"), IDExpires: r.clock.Add(time.Hour)}
+	r.idp.next = func(broker.Tokens) (broker.Tokens, error) {
+		return broker.Tokens{IDToken: broker.NewSecret("planted-second"), RefreshToken: broker.NewSecret("r2"), IDExpires: r.clock.Add(time.Hour)}, nil
+	}
+	s := r.signIn(t)
+	in := broker.AssumeRole{Assignment: r.aws.assignments[0].ID}
+	if _, err := r.acc.AssumeRole(t.Context(), s, in); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.aws.assumed[0].Assertion.Raw.Reveal(); got != "planted-id-token" || len(r.aws.asserted) != 0 {
+		t.Errorf("used %q, minted %d", got, len(r.aws.asserted))
+	}
+	r.clock = r.clock.Add(56 * time.Minute)
+	for range 2 {
+		if _, err := r.acc.AssumeRole(t.Context(), s, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.aws.assumed[2].Assertion.Raw.Reveal(); got != "planted-second" || r.idp.n != 1 {
+		t.Errorf("used %q after %d refreshes", got, r.idp.n)
+	}
+	for _, row := range r.mem.sessions {
+		if strings.Contains(string(row.Body), "planted") {
+			t.Error("a token is in the store in the clear")
+		}
+	}
+	r.clock = r.clock.Add(58 * time.Minute)
+	r.idp.next = func(broker.Tokens) (broker.Tokens, error) {
+		return broker.Tokens{}, broker.Errorf(broker.CodeUnauthenticated, "no more")
+	}
+	if _, err := r.acc.AssumeRole(t.Context(), s, in); broker.CodeOf(err) != broker.CodeUnauthenticated {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestStolenTokensDoNotMove ensures that sealed tokens copied to another
+// session row do not open.
+func TestStolenTokensDoNotMove(t *testing.T) {
+	r := newRig(t)
+	r.idp.auth.Tokens = broker.Tokens{IDToken: broker.NewSecret("t"), IDExpires: r.clock.Add(time.Hour)}
+	out, err := r.finish(t, r.begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := r.mem.sessions[out.Session.Key]
+	other := broker.NewSecret("attacker")
+	row.Key = other.Hash()
+	r.mem.sessions[row.Key] = row
+	if _, err := r.acc.Authenticate(t.Context(), other); err == nil {
+		t.Error("a copied row opened")
+	}
+}
+
+func TestFindAssignment(t *testing.T) {
+	r := newRig(t)
+	s := r.signIn(t)
+	for _, tt := range []struct{ account, role string }{{"111122223333", "Admin"}, {"PROD", "admin"}} {
+		if _, err := r.acc.FindAssignment(t.Context(), s, tt.account, tt.role); err != nil {
+			t.Errorf("%v: %v", tt, err)
+		}
+	}
+	if _, err := r.acc.FindAssignment(t.Context(), s, "prod", "Root"); broker.CodeOf(err) != broker.CodeDenied {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRecorded(t *testing.T) {
+	r := newRig(t)
+	r.signIn(t)
+	ids, err := broker.Recorded(t.Context(), r.mem, xorSealer{}, "Alice@example.com")
+	if err != nil || len(ids) != 1 || ids[0].Username != "alice" {
+		t.Errorf("%v %v", ids, err)
+	}
+	for _, row := range r.mem.ids {
+		if strings.Contains(string(row.Body), "alice") {
+			t.Error("claims are in the store in the clear")
+		}
+	}
+}
+
+func TestMFAPolicy(t *testing.T) {
+	p := broker.MFAPolicy{AMR: [][]string{{"mfa"}, {"pwd", "otp"}, {}}, ACR: [][]string{{"loa2"}}}
+	tests := []struct {
+		c    broker.AuthnContext
+		want bool
+	}{
+		{broker.AuthnContext{AMR: []string{"mfa"}}, true},
+		{broker.AuthnContext{AMR: []string{"otp", "pwd"}}, true},
+		{broker.AuthnContext{AMR: []string{"otp"}}, false},
+		{broker.AuthnContext{AMR: []string{"hwk"}}, false},
+		{broker.AuthnContext{ACR: "loa2"}, true},
+		{broker.AuthnContext{ACR: "mfa"}, false},
+		{broker.AuthnContext{}, false},
+	}
+	for _, tt := range tests {
+		if got := p.Satisfied(tt.c); got != tt.want {
+			t.Errorf("%+v: %t", tt.c, got)
+		}
+	}
+	if (broker.MFAPolicy{ACR: [][]string{{""}}}).Satisfied(broker.AuthnContext{}) {
+		t.Error("an empty value proves something")
+	}
+}
+
+// TestSecretRedacts ensures that no way of printing shows the value.
+func TestSecretRedacts(t *testing.T) {
+	s := broker.NewSecret("planted")
+	inside := struct {
+		hidden broker.Secret
+		Shown  broker.Secret
+	}{s, s}
+	js, err := json.Marshal(inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).InfoContext(t.Context(), "x", "s", s, "i", inside)
+	for _, got := range []string{
+		s.String(), fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q %x", s, s, s, s, s, s), fmt.Sprintf("%v %+v %#v", inside, inside, inside),
+		fmt.Sprint(&s), string(js), log.String(), fmt.Errorf("x: %v", s).Error(),
+	} {
+		if strings.Contains(got, "planted") || strings.Contains(got, "706c616e746564") {
+			t.Errorf("printed: %s", got)
+		}
+	}
+	if err := json.Unmarshal([]byte(`"x"`), &s); err == nil {
+		t.Error("a Secret was unmarshalled")
+	}
+}
+
+func TestCleanSessionName(t *testing.T) {
+	sub := broker.Subject{Provider: "p", ID: "1"}
+	for in, want := range map[string]string{
+		"alice@example.com": "alice@example.com", "Bob (Ops), Jr. *": "Bob-Ops-,-Jr.", "jürgen@x": "j-rgen@x",
+		"": sub.Opaque(), "a": sub.Opaque(), "日本": sub.Opaque(), "  x y ": "x-y", "aws:root": "aws-root",
+		strings.Repeat("a", 80): strings.Repeat("a", 64),
+	} {
+		if got := broker.CleanSessionName(in, sub); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// FuzzSessionName: whatever is wanted, both candidates are names AWS takes.
+func FuzzSessionName(f *testing.F) {
+	f.Add("alice", "1")
+	f.Add("aws:x", "")
+	f.Fuzz(func(t *testing.T, wanted, id string) {
+		sub := broker.Subject{Provider: "p", ID: id}
+		clean := broker.CleanSessionName(wanted, sub)
+		for _, n := range []string{clean, broker.DistinctSessionName(clean, sub)} {
+			if len(n) < 2 || len(n) > 64 || strings.ContainsFunc(n, func(r rune) bool {
+				return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+=,.@-", r)
+			}) {
+				t.Errorf("%q -> %q", wanted, n)
+			}
+		}
+	})
+}
+
+func TestErrorKeepsCausePrivate(t *testing.T) {
+	cause := errors.New("dial tcp 10.0.0.1: refused")
+	err := fmt.Errorf("saml: %w", broker.Errorf(broker.CodeUnavailable, "Okta does not answer.").Fix("Try later.").Because(cause))
+	if broker.Message(err) != "Okta does not answer." || broker.Remedy(err) != "Try later." || broker.CodeOf(err) != broker.CodeUnavailable || !errors.Is(err, cause) {
+		t.Errorf("%v", err)
+	}
+	if broker.Message(cause) == cause.Error() || broker.CodeOf(cause) != broker.CodeInternal || broker.CodeOf(nil) != "" {
+		t.Error("a foreign error shows")
+	}
+}
+
+func TestTraceIDsAreSpeakable(t *testing.T) {
+	ts := broker.Traces{Now: time.Now}
+	seen := map[string]bool{}
+	for range 1000 {
+		id := ts.Start().ID
+		if parts := strings.Split(id, "-"); len(parts) != 4 || len(parts[3]) != 2 {
+			t.Fatalf("id %q", id)
+		}
+		seen[id] = true
+	}
+	if len(seen) < 999 {
+		t.Errorf("%d distinct ids of 1000", len(seen))
+	}
+}

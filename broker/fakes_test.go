@@ -1,0 +1,350 @@
+package broker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// memory is every store of the broker in one map each, with a switch to fail.
+type memory struct {
+	mu       sync.Mutex
+	now      func() time.Time
+	state    map[string][]byte
+	expires  map[string]time.Time
+	sessions map[string]broker.SessionRow
+	names    map[string]broker.Subject
+	ids      map[broker.Subject]broker.IdentityRow
+	events   []broker.Event
+	down     bool // everything is unavailable
+	noEvents bool // only the recorder is unavailable
+}
+
+var errDown = broker.Errorf(broker.CodeUnavailable, "The store does not answer.")
+
+func (m *memory) check() error {
+	if m.down {
+		return errDown
+	}
+	return nil
+}
+
+func (m *memory) Put(_ context.Context, key string, v []byte, ttl time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state[key], m.expires[key] = v, m.now().Add(ttl)
+	return m.check()
+}
+
+func (m *memory) PutIfAbsent(_ context.Context, key string, v []byte, ttl time.Duration) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live(key) {
+		return false, m.check()
+	}
+	m.state[key], m.expires[key] = v, m.now().Add(ttl)
+	return true, m.check()
+}
+
+func (m *memory) live(key string) bool {
+	_, ok := m.state[key]
+	return ok && m.now().Before(m.expires[key])
+}
+
+func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return nil, errDown
+	}
+	if !m.live(key) {
+		return nil, broker.Errorf(broker.CodeNotFound, "no %s", key)
+	}
+	return m.state[key], nil
+}
+
+func (m *memory) Take(ctx context.Context, key string) ([]byte, error) {
+	v, err := m.Get(ctx, key)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.state, key)
+	return v, err
+}
+
+func (m *memory) Swap(_ context.Context, key string, before, after []byte, _ time.Duration) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !bytes.Equal(m.state[key], before) {
+		return false, nil
+	}
+	m.state[key] = after
+	return true, nil
+}
+
+func (m *memory) SaveSession(_ context.Context, s broker.SessionRow) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions[s.Key] = s
+	return m.check()
+}
+
+func (m *memory) Session(_ context.Context, key string) (broker.SessionRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return broker.SessionRow{}, errDown
+	}
+	s, ok := m.sessions[key]
+	if !ok {
+		return s, broker.Errorf(broker.CodeNotFound, "no session")
+	}
+	return s, nil
+}
+
+func (m *memory) TouchSession(_ context.Context, key string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[key]
+	s.LastUsedAt = at
+	m.sessions[key] = s
+	return m.check()
+}
+
+func (m *memory) DeleteSession(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, key)
+	return m.check()
+}
+
+func (m *memory) FindSessions(context.Context, broker.SessionFilter) ([]broker.SessionRow, error) {
+	return nil, m.check()
+}
+
+func (m *memory) ClaimName(_ context.Context, kind broker.NameKind, s broker.Subject, candidates ...string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range candidates {
+		key := string(kind) + "/" + strings.ToLower(c)
+		if holder, taken := m.names[key]; !taken || holder == s {
+			m.names[key] = s
+			return c, nil
+		}
+	}
+	return "", broker.Errorf(broker.CodeConflict, "all names are taken")
+}
+
+func (m *memory) SaveIdentity(_ context.Context, r broker.IdentityRow) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ids[r.Subject] = r
+	return m.check()
+}
+
+func (m *memory) FindIdentities(_ context.Context, user string) ([]broker.IdentityRow, error) {
+	var out []broker.IdentityRow
+	for _, r := range m.ids {
+		if user == "" || user == r.Username || user == r.Email || user == r.Subject.ID {
+			out = append(out, r)
+		}
+	}
+	return out, m.check()
+}
+
+func (m *memory) Record(_ context.Context, e broker.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down || m.noEvents {
+		return errDown
+	}
+	m.events = append(m.events, e)
+	return nil
+}
+
+// xorSealer is a reversible stand-in for AES-GCM that refuses other additional
+// data and hides the plaintext.
+type xorSealer struct{}
+
+func (xorSealer) Seal(plain []byte, additional string) ([]byte, error) {
+	out := append([]byte(additional+"\x00"), plain...)
+	for i := range out {
+		out[i] ^= 0x5a
+	}
+	return out, nil
+}
+
+func (xorSealer) Open(sealed []byte, additional string) ([]byte, error) {
+	out := bytes.Clone(sealed)
+	for i := range out {
+		out[i] ^= 0x5a
+	}
+	rest, ok := bytes.CutPrefix(out, []byte(additional+"\x00"))
+	if !ok {
+		return nil, errors.New("sealed under other data")
+	}
+	return rest, nil
+}
+
+// idp answers every sign-in with auth or err.
+type idp struct {
+	auth broker.Authentication
+	err  error
+	last broker.AuthRequest
+	next func(broker.Tokens) (broker.Tokens, error)
+	n    int
+}
+
+func (p *idp) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, error) {
+	p.last = r
+	return broker.Challenge{URL: "https://idp.example/?state=" + r.State}, nil
+}
+
+func (p *idp) Finish(ctx context.Context, _ broker.AuthRequest, _ url.Values) (broker.Authentication, error) {
+	broker.TraceFrom(ctx).Pass("idp.verified", "fake")
+	return p.auth, p.err
+}
+
+func (p *idp) RefreshTokens(_ context.Context, _ broker.Subject, t broker.Tokens) (broker.Tokens, error) {
+	p.n++
+	return p.next(t)
+}
+
+// aws is mapper, asserter and assumer in one.
+type aws struct {
+	assignments []broker.Assignment
+	asserted    []broker.AssertionRequest
+	assumed     []broker.AssumeRoleRequest
+	assumeErr   error
+	now         func() time.Time
+}
+
+func (a *aws) Identity(_ context.Context, auth broker.Authentication) (broker.Identity, error) {
+	return broker.Identity{
+		Subject: auth.Subject, Username: auth.Claims.First("username"), Email: auth.Claims.First("email"),
+		Groups: auth.Claims["groups"], Claims: auth.Claims, AuthnContext: auth.AuthnContext, AuthnInstant: auth.AuthnInstant,
+		MFA: auth.AuthnContext.ACR == "mfa", NotOnOrAfter: auth.NotOnOrAfter,
+		SessionName: auth.Claims.First("email"), SourceIdentity: auth.Claims.First("username"),
+	}, nil
+}
+
+func (a *aws) Assignments(context.Context, broker.Identity) ([]broker.Assignment, error) {
+	return a.assignments, nil
+}
+
+func (a *aws) Explain(context.Context, broker.Identity) (broker.Explanation, error) {
+	return broker.Explanation{Assignments: a.assignments}, nil
+}
+
+func (a *aws) Assert(_ context.Context, r broker.AssertionRequest) (broker.Assertion, error) {
+	a.asserted = append(a.asserted, r)
+	return broker.Assertion{Kind: r.Via, Raw: broker.NewSecret("raw-assertion"), ID: "_a1", Subject: r.Subject.Opaque()}, nil
+}
+
+func (a *aws) AssumeRole(_ context.Context, r broker.AssumeRoleRequest) (broker.RoleSession, error) {
+	a.assumed = append(a.assumed, r)
+	if a.assumeErr != nil {
+		return broker.RoleSession{}, a.assumeErr
+	}
+	return broker.RoleSession{
+		Credentials: broker.Credentials{
+			AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: broker.NewSecret("planted-secret-key"),
+			SessionToken: broker.NewSecret("planted-session-token"), Expiration: a.now().Add(r.Duration),
+		},
+		AssumedRoleARN: "arn:aws:sts::111122223333:assumed-role/X/" + r.SessionName, AssumedRoleID: "AROA:" + r.SessionName,
+		STSRequestID: "req-1", NameQualifier: "nq", SourceIdentity: "si",
+	}, nil
+}
+
+func (a *aws) SignInURL(_ context.Context, r broker.SignInURLRequest) (broker.Secret, error) {
+	if r.Destination.Path == "evil" {
+		return broker.Secret{}, broker.Errorf(broker.CodeInvalid, "This is no console page.")
+	}
+	return broker.NewSecret("https://signin.example/?SigninToken=planted-link"), nil
+}
+
+// rig is a whole broker on fakes.
+type rig struct {
+	clock time.Time
+	mem   *memory
+	idp   *idp
+	aws   *aws
+	in    *broker.SignIn
+	acc   *broker.Access
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return r.clock }
+	r.mem = &memory{
+		now: now, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{},
+		names: map[string]broker.Subject{}, ids: map[broker.Subject]broker.IdentityRow{},
+	}
+	r.idp = &idp{auth: broker.Authentication{
+		Subject:      broker.Subject{Provider: "okta", ID: "00u1"},
+		Claims:       broker.Claims{"username": {"alice"}, "email": {"alice@example.com"}, "groups": {"g"}},
+		AuthnContext: broker.AuthnContext{ACR: "mfa"}, AuthnInstant: r.clock,
+		ReplayID: "_assertion1", ReplayExpires: r.clock.Add(5 * time.Minute),
+	}}
+	r.aws = &aws{now: now, assignments: []broker.Assignment{{
+		ID: broker.NewAssignmentID("111122223333", "Admin", broker.ViaSAML), Role: "Admin", Via: broker.ViaSAML,
+		Account: broker.Account{ID: "111122223333", Name: "prod"}, RoleARN: "arn:aws:iam::111122223333:role/Admin",
+		MaxDuration: time.Hour, Rules: []string{"admins"},
+	}}}
+	r.in = broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{
+			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.idp,
+				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
+			{ID: "other", Name: "Other", IdP: r.idp},
+		},
+		Mapper: r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: now,
+	})
+	r.acc = broker.NewAccess(broker.AccessConfig{
+		Sessions: r.mem, Roles: r.aws, Asserter: r.aws, Assumer: r.aws, Identities: r.mem, Events: r.mem, Sealer: xorSealer{},
+		Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.idp}, PortalURL: "https://sso.example.com", Now: now,
+	})
+	return r
+}
+
+func (r *rig) begin(t *testing.T) broker.Begun {
+	t.Helper()
+	b, err := r.in.Begin(t.Context(), broker.BeginSignIn{Provider: "okta", ReturnTo: "/go?account=prod&role=Admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (r *rig) finish(t *testing.T, b broker.Begun) (broker.SignedIn, error) {
+	t.Helper()
+	out, _, err := r.in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: r.idp.last.State, Binding: b.Binding})
+	return out, err
+}
+
+func (r *rig) signIn(t *testing.T) *broker.Session {
+	t.Helper()
+	out, err := r.finish(t, r.begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.acc.Authenticate(t.Context(), out.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (r *rig) lastEvent(t *testing.T) broker.Event {
+	t.Helper()
+	if len(r.mem.events) == 0 {
+		t.Fatal("no event was recorded")
+	}
+	return r.mem.events[len(r.mem.events)-1]
+}

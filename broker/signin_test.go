@@ -1,0 +1,273 @@
+package broker_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// TestSignIn ensures that a good answer makes a session that the token opens,
+// with an event and a trace, and that the store holds no token.
+func TestSignIn(t *testing.T) {
+	r := newRig(t)
+	b := r.begin(t)
+	out, err := r.finish(t, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.ReturnTo != "/go?account=prod&role=Admin" {
+		t.Errorf("return to %q", out.ReturnTo)
+	}
+	s, err := r.acc.Authenticate(t.Context(), out.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.SessionName != "alice@example.com" || s.SourceIdentity != "alice" || !s.Identity.MFA {
+		t.Errorf("session %+v", s)
+	}
+	e := r.lastEvent(t)
+	if e.Action != broker.ActionSignIn || e.Outcome != broker.OutcomeOK || e.Actor.ID != "00u1" || e.TraceID != b.TraceID {
+		t.Errorf("event %+v", e)
+	}
+	trace, err := broker.Traces{State: r.mem, Now: r.mem.now}.Find(t.Context(), b.TraceID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, st := range trace.Steps() {
+		names = append(names, st.Name)
+	}
+	if got := strings.Join(names, " "); got != "signin.begin signin.pending idp.verified replay identity names session" {
+		t.Errorf("trace steps %q", got)
+	}
+	for key := range r.mem.sessions {
+		if key == out.Token.Reveal() {
+			t.Error("the store is keyed by the token itself")
+		}
+	}
+}
+
+// TestSignInRefusals ensures that each bad answer makes no session, and leaves
+// an event and a trace that say why.
+func TestSignInRefusals(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(r *rig, f *broker.FinishSignIn)
+		code   broker.Code
+	}{
+		{"unknown state", func(_ *rig, f *broker.FinishSignIn) { f.State = "x" }, broker.CodeUnauthenticated},
+		{"no state", func(_ *rig, f *broker.FinishSignIn) { f.State = "" }, broker.CodeUnauthenticated},
+		{"huge state", func(_ *rig, f *broker.FinishSignIn) { f.State = strings.Repeat("a", 1<<20) }, broker.CodeUnauthenticated},
+		{"answer at another provider's route", func(_ *rig, f *broker.FinishSignIn) { f.Provider = "other" }, broker.CodeUnauthenticated},
+		{"unknown provider", func(_ *rig, f *broker.FinishSignIn) { f.Provider = "nobody" }, broker.CodeNotFound},
+		{"no binding cookie", func(_ *rig, f *broker.FinishSignIn) { f.Binding = broker.Secret{} }, broker.CodeUnauthenticated},
+		{"binding cookie of another browser", func(_ *rig, f *broker.FinishSignIn) { f.Binding = broker.NewSecret("x") }, broker.CodeUnauthenticated},
+		{"too late", func(r *rig, _ *broker.FinishSignIn) { r.clock = r.clock.Add(broker.SignInTTL) }, broker.CodeUnauthenticated},
+		{"adapter refuses", func(r *rig, _ *broker.FinishSignIn) {
+			r.idp.err = broker.Errorf(broker.CodeUnauthenticated, "The signature does not verify.")
+		}, broker.CodeUnauthenticated},
+		{"adapter vouches for another provider", func(r *rig, _ *broker.FinishSignIn) { r.idp.auth.Subject.Provider = "other" }, broker.CodeInternal},
+		{"no lasting subject", func(r *rig, _ *broker.FinishSignIn) { r.idp.auth.Subject.ID = "" }, broker.CodeDenied},
+		{"no replay id", func(r *rig, _ *broker.FinishSignIn) { r.idp.auth.ReplayID = "" }, broker.CodeInternal},
+		{"provider session already over", func(r *rig, _ *broker.FinishSignIn) { r.idp.auth.NotOnOrAfter = r.clock }, broker.CodeUnauthenticated},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			b := r.begin(t)
+			f := broker.FinishSignIn{Provider: "okta", State: r.idp.last.State, Binding: b.Binding}
+			tt.change(r, &f)
+			out, traceID, err := r.in.Finish(t.Context(), f)
+			if broker.CodeOf(err) != tt.code {
+				t.Fatalf("error %v, code %q, want %q", err, broker.CodeOf(err), tt.code)
+			}
+			if !out.Token.IsZero() || len(r.mem.sessions) != 0 {
+				t.Error("a session was made")
+			}
+			if e := r.lastEvent(t); e.Action != broker.ActionSignIn || e.Outcome == broker.OutcomeOK || e.TraceID != traceID {
+				t.Errorf("event %+v", e)
+			}
+			trace, err := broker.Traces{State: r.mem, Now: r.mem.now}.Find(t.Context(), traceID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			steps := trace.Steps()
+			if last := steps[len(steps)-1]; last.OK || last.Name != "signin.refused" {
+				t.Errorf("last step %+v", last)
+			}
+		})
+	}
+}
+
+// TestAnswerIsTakenOnce ensures that an answer sent twice, or by many at once,
+// makes one session.
+func TestAnswerIsTakenOnce(t *testing.T) {
+	r := newRig(t)
+	b := r.begin(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	ok := 0
+	for range 50 {
+		wg.Go(func() {
+			if _, err := r.finish(t, b); err == nil {
+				mu.Lock()
+				ok++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if ok != 1 || len(r.mem.sessions) != 1 {
+		t.Errorf("%d answers accepted, %d sessions", ok, len(r.mem.sessions))
+	}
+}
+
+// TestReplayedAssertion ensures that one assertion opens one session even when
+// it comes under a fresh request.
+func TestReplayedAssertion(t *testing.T) {
+	r := newRig(t)
+	r.signIn(t)
+	_, err := r.finish(t, r.begin(t))
+	if broker.CodeOf(err) != broker.CodeUnauthenticated || !strings.Contains(broker.Message(err), "used before") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestNothingWithoutEvent ensures that a sign-in whose event cannot be recorded
+// gives no session.
+func TestNothingWithoutEvent(t *testing.T) {
+	r := newRig(t)
+	b := r.begin(t)
+	r.mem.noEvents = true
+	out, err := r.finish(t, b)
+	if broker.CodeOf(err) != broker.CodeUnavailable || !out.Token.IsZero() || len(r.mem.sessions) != 0 {
+		t.Errorf("error %v, %d sessions", err, len(r.mem.sessions))
+	}
+}
+
+// TestStoreDown ensures that Begin and Finish say unavailable and give nothing.
+func TestStoreDown(t *testing.T) {
+	r := newRig(t)
+	b := r.begin(t)
+	r.mem.down = true
+	if _, err := r.finish(t, b); broker.CodeOf(err) != broker.CodeUnavailable {
+		t.Errorf("finish: %v", err)
+	}
+	if _, err := r.in.Begin(t.Context(), broker.BeginSignIn{Provider: "okta"}); broker.CodeOf(err) != broker.CodeUnavailable {
+		t.Errorf("begin: %v", err)
+	}
+}
+
+// TestMFARequired ensures that a provider that must prove a second factor is
+// held to it.
+func TestMFARequired(t *testing.T) {
+	r := newRig(t)
+	r.idp.auth.AuthnContext.ACR = "pwd"
+	in := broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{{ID: "okta", IdP: r.idp, MFA: broker.MFAPolicy{Required: true}}},
+		Mapper:    r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+	})
+	b, err := in.Begin(t.Context(), broker.BeginSignIn{Provider: "okta"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: r.idp.last.State, Binding: b.Binding})
+	if broker.CodeOf(err) != broker.CodeStepUp || len(r.mem.sessions) != 0 {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestStepUpAsksTheProvider ensures that a step-up travels in the request.
+func TestStepUpAsksTheProvider(t *testing.T) {
+	r := newRig(t)
+	_, err := r.in.Begin(t.Context(), broker.BeginSignIn{Provider: "okta", StepUp: &broker.StepUp{MFA: true, MaxAuthAge: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := r.idp.last; !l.ForceAuthn || l.MaxAuthAge != time.Minute || len(l.RequestedContext) != 1 || l.RequestedContext[0] != "urn:mfa" {
+		t.Errorf("request %+v", l)
+	}
+}
+
+// TestPendingIsSealed ensures that the store never sees state or PKCE verifier.
+func TestPendingIsSealed(t *testing.T) {
+	r := newRig(t)
+	r.begin(t)
+	for k, v := range r.mem.state {
+		for _, secret := range []string{r.idp.last.State, r.idp.last.CodeVerifier.Reveal()} {
+			if strings.Contains(k, secret) || strings.Contains(string(v), secret) {
+				t.Errorf("%s holds a secret of the pending sign-in", k)
+			}
+		}
+	}
+}
+
+// TestTwoPeopleNeverShareNames ensures that distinct people whose names clean
+// to the same text get distinct ones, and keep them.
+func TestTwoPeopleNeverShareNames(t *testing.T) {
+	r := newRig(t)
+	first := r.signIn(t)
+	r.idp.auth.Subject.ID, r.idp.auth.ReplayID = "00u2", "_2"
+	r.idp.auth.Claims = broker.Claims{"username": {"ALICE"}, "email": {"Alice@Example.com"}}
+	second := r.signIn(t)
+	if strings.EqualFold(first.SessionName, second.SessionName) || strings.EqualFold(first.SourceIdentity, second.SourceIdentity) {
+		t.Errorf("shared names: %q %q", first.SessionName, second.SessionName)
+	}
+}
+
+func TestLocalPath(t *testing.T) {
+	for in, want := range map[string]string{
+		"/": "/", "/go?account=1": "/go?account=1", "": "/", "//evil.example": "/", "https://evil.example": "/",
+		`/\evil.example`: "/", "/a\nb": "/", "javascript:alert(1)": "/", "/%2f/evil": "/%2f/evil", "evil": "/", "/\t/evil": "/",
+		"/" + strings.Repeat("a", 3000): "/",
+	} {
+		if got := broker.LocalPath(in); got != want {
+			t.Errorf("LocalPath(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// FuzzLocalPath: whatever is kept stays on this site for a browser.
+func FuzzLocalPath(f *testing.F) {
+	for _, s := range []string{"/", "//a", `/\a`, "/a?b=c#d", "https:/a", "/\x00"} {
+		f.Add(s)
+	}
+	base, _ := url.Parse("https://sso.example.com/x")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := broker.LocalPath(s)
+		u, err := base.Parse(got)
+		if err != nil || u.Host != "sso.example.com" || u.Scheme != "https" || strings.ContainsAny(got, "\r\n\\") {
+			t.Errorf("LocalPath(%q) = %q leaves the site", s, got)
+		}
+	})
+}
+
+// TestRequestReachesEvent ensures that an event names the request it came by.
+func TestRequestReachesEvent(t *testing.T) {
+	r := newRig(t)
+	b := r.begin(t)
+	ctx := broker.WithRequest(context.WithoutCancel(t.Context()), broker.Request{ID: "req1", Remote: "192.0.2.1"})
+	if _, _, err := r.in.Finish(ctx, broker.FinishSignIn{Provider: "okta", State: r.idp.last.State, Binding: b.Binding}); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.lastEvent(t); e.RequestID != "req1" || e.Remote != "192.0.2.1" {
+		t.Errorf("event %+v", e)
+	}
+}
+
+func TestProviderForEmail(t *testing.T) {
+	r := newRig(t)
+	if p, ok := r.in.ProviderFor(" Alice@EXAMPLE.com "); !ok || p.ID != "okta" {
+		t.Errorf("got %v %t", p.ID, ok)
+	}
+	for _, s := range []string{"alice", "alice@other.example", "", "@"} {
+		if _, ok := r.in.ProviderFor(s); ok {
+			t.Errorf("%q found a provider", s)
+		}
+	}
+}
