@@ -178,8 +178,9 @@ func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, rol
 			return x, nil
 		}
 	}
-	return Assignment{}, Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).
-		Fix("Ask your administrator for access, or choose another role in the portal.")
+	return Assignment{}, a.refuse(ctx, sess, ActionConsole, account+"/"+role,
+		Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).
+			Fix("Ask your administrator for access, or choose another role in the portal."))
 }
 
 func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (RoleSession, error) {

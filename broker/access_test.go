@@ -243,8 +243,9 @@ func TestFindAssignment(t *testing.T) {
 			t.Errorf("%v: %v", tt, err)
 		}
 	}
-	if _, err := r.acc.FindAssignment(t.Context(), s, "prod", "Root"); broker.CodeOf(err) != broker.CodeDenied {
-		t.Errorf("error %v", err)
+	_, err := r.acc.FindAssignment(t.Context(), s, "prod", "Root")
+	if e := r.lastEvent(t); broker.CodeOf(err) != broker.CodeDenied || e.Outcome != broker.OutcomeRefused || e.Target != "prod/Root" {
+		t.Errorf("error %v, event %+v", err, e)
 	}
 }
 

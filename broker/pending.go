@@ -24,6 +24,7 @@ type AuthRequest struct {
 	ForceAuthn       bool          // ForceAuthn / prompt=login
 	MaxAuthAge       time.Duration // max_age; zero: not asked
 	RequestedContext []string      // RequestedAuthnContext / acr_values
+	Replaces         string        // key of the session that ends when this one begins
 }
 
 // Challenge is how to send the browser to the identity provider: a redirect to
@@ -48,6 +49,7 @@ type authRequestRecord struct {
 	ForceAuthn       bool          `json:"force_authn,omitempty"`
 	MaxAuthAge       time.Duration `json:"max_auth_age,omitempty"`
 	RequestedContext []string      `json:"requested_context,omitempty"`
+	Replaces         string        `json:"replaces,omitempty"`
 }
 
 func encodeAuthRequest(r AuthRequest, steps []TraceStep) ([]byte, error) {
@@ -55,7 +57,7 @@ func encodeAuthRequest(r AuthRequest, steps []TraceStep) ([]byte, error) {
 		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: r.CodeVerifier.Reveal(),
 		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
 		TraceSteps: steps, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
-		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext,
+		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, Replaces: r.Replaces,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("broker: encode pending sign-in: %w", err)
@@ -72,6 +74,6 @@ func decodeAuthRequest(b []byte) (AuthRequest, []TraceStep, error) {
 		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: NewSecret(r.CodeVerifier),
 		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
-		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext,
+		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, Replaces: r.Replaces,
 	}, r.TraceSteps, nil
 }

@@ -96,6 +96,7 @@ type BeginSignIn struct {
 	ReturnTo string  // local path to go to afterwards; anything else becomes "/"
 	Binding  Secret  // the browser's binding cookie, if it has one
 	StepUp   *StepUp // ask for stronger or fresher authentication
+	Replaces string  // Session.Key of the session the browser has now; it ends when the new one begins
 }
 
 // Begun is a started sign-in: where to send the browser, and the binding value
@@ -160,7 +161,7 @@ func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, er
 	r := AuthRequest{
 		ID: "id-" + secrets[0].Hash()[:32], State: secrets[1].Reveal(), Nonce: NewSecret(secrets[0].Reveal() + "n").Hash(),
 		CodeVerifier: secrets[2], Provider: p.ID, ReturnTo: LocalPath(in.ReturnTo),
-		BindingHash: binding.Hash(), CreatedAt: now, ExpiresAt: now.Add(SignInTTL),
+		BindingHash: binding.Hash(), CreatedAt: now, ExpiresAt: now.Add(SignInTTL), Replaces: in.Replaces,
 	}
 	if in.StepUp != nil {
 		r.ForceAuthn = true
@@ -371,6 +372,11 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	}
 	if err := s.c.Sessions.SaveSession(ctx, row); err != nil {
 		return SignedIn{}, err
+	}
+	if r.Replaces != "" {
+		if err := s.c.Sessions.DeleteSession(ctx, r.Replaces); err != nil {
+			return SignedIn{}, err
+		}
 	}
 	t.Pass("session", "until %s", sess.ExpiresAt.UTC().Format(time.RFC3339))
 	return SignedIn{Token: token, Session: sess, ReturnTo: r.ReturnTo}, nil

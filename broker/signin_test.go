@@ -182,6 +182,24 @@ func TestMFARequired(t *testing.T) {
 	}
 }
 
+// TestNewSessionReplacesOld ensures that signing in again ends the session the
+// browser had (OWASP ASVS 7.2.4).
+func TestNewSessionReplacesOld(t *testing.T) {
+	r := newRig(t)
+	old := r.signIn(t)
+	r.idp.auth.ReplayID = "_2"
+	b, err := r.in.Begin(t.Context(), broker.BeginSignIn{Provider: "okta", Replaces: old.Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.finish(t, b); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.mem.sessions[old.Key]; ok || len(r.mem.sessions) != 1 {
+		t.Errorf("%d sessions, old one there: %t", len(r.mem.sessions), ok)
+	}
+}
+
 // TestStepUpAsksTheProvider ensures that a step-up travels in the request.
 func TestStepUpAsksTheProvider(t *testing.T) {
 	r := newRig(t)
