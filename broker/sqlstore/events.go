@@ -1,0 +1,88 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+var _ broker.Recorder = (*Store)(nil)
+
+// Record keeps the event. It is on disk when Record returns.
+func (s *Store) Record(ctx context.Context, e broker.Event) error {
+	detail, err := json.Marshal(e.Detail)
+	if err != nil {
+		return fmt.Errorf("sqlstore: encode event: %w", err)
+	}
+	// The id sorts by time, then by the order within this process; its random
+	// end keeps two processes apart.
+	id := fmt.Sprintf("%016x-%08x-%s", uint64(micros(e.Time)), s.events.Add(1), rand.Text()[:13])
+	_, err = s.exec(ctx, "record event", `insert into events
+		(id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		id, micros(e.Time), string(e.Action), string(e.Outcome), string(e.Code), string(e.Actor.Provider), e.Actor.ID,
+		e.Username, e.Target, e.RequestID, e.TraceID, e.Remote, string(detail))
+	return err
+}
+
+// EventFilter selects events; empty fields do not filter, and the zero filter
+// selects all.
+type EventFilter struct {
+	Since, Until time.Time // Since is included, Until is not
+	Action       broker.Action
+	Outcome      broker.Outcome
+	Actor        broker.Subject // both fields are needed
+	Username     string
+	TraceID      string
+	RequestID    string
+	Limit        int // the latest ones; 0: no limit
+}
+
+// Events returns the events that f selects, in the order in which they
+// happened.
+func (s *Store) Events(ctx context.Context, f EventFilter) ([]broker.Event, error) {
+	where, args := `1 = 1`, []any(nil)
+	add := func(on bool, condition string, value any) {
+		if on {
+			args = append(args, value)
+			where += ` and ` + condition + ` $` + strconv.Itoa(len(args))
+		}
+	}
+	add(!f.Since.IsZero(), `time >=`, micros(f.Since))
+	add(!f.Until.IsZero(), `time <`, micros(f.Until))
+	add(f.Action != "", `action =`, string(f.Action))
+	add(f.Outcome != "", `outcome =`, string(f.Outcome))
+	add(!f.Actor.IsZero(), `provider =`, string(f.Actor.Provider))
+	add(!f.Actor.IsZero(), `subject_id =`, f.Actor.ID)
+	add(f.Username != "", `username =`, f.Username)
+	add(f.TraceID != "", `trace_id =`, f.TraceID)
+	add(f.RequestID != "", `request_id =`, f.RequestID)
+	order := ` order by time desc, id desc`
+	if f.Limit > 0 {
+		args = append(args, f.Limit)
+		order += ` limit $` + strconv.Itoa(len(args))
+	}
+	var out []broker.Event
+	err := s.query(ctx, "list events", `select time, action, outcome, code, provider, subject_id, username, target,
+		request_id, trace_id, remote, detail from events where `+where+order, args, func(r *sql.Rows) error {
+		var e broker.Event
+		var at int64
+		var detail []byte
+		if err := r.Scan(&at, &e.Action, &e.Outcome, &e.Code, &e.Actor.Provider, &e.Actor.ID, &e.Username, &e.Target,
+			&e.RequestID, &e.TraceID, &e.Remote, &detail); err != nil {
+			return err
+		}
+		e.Time = fromMicros(at)
+		out = append(out, e)
+		return json.Unmarshal(detail, &out[len(out)-1].Detail)
+	})
+	slices.Reverse(out)
+	return out, err
+}

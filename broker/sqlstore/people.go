@@ -1,0 +1,102 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+var (
+	_ broker.NameRegistry  = (*Store)(nil)
+	_ broker.IdentityStore = (*Store)(nil)
+)
+
+const nameOfSubject = `select name from names where kind = $1 and provider = $2 and subject_id = $3`
+
+// ClaimName returns the subject's name of the kind, or gives it the first
+// candidate that no subject has. CodeConflict when there is none.
+func (s *Store) ClaimName(ctx context.Context, kind broker.NameKind, sub broker.Subject, candidates ...string) (string, error) {
+	if sub.IsZero() {
+		return "", fmt.Errorf("sqlstore: a name for the incomplete subject %s", sub)
+	}
+	// Names do not change, so one that is there needs no lock.
+	var name string
+	err := s.query(ctx, "find name", nameOfSubject, []any{string(kind), string(sub.Provider), sub.ID},
+		func(r *sql.Rows) error { return r.Scan(&name) })
+	if err != nil || name != "" {
+		return name, err
+	}
+	err = s.inTx(ctx, "claim name", func(tx *sql.Tx) error {
+		name, err = s.claim(ctx, tx, kind, sub, candidates)
+		return err
+	})
+	return name, err
+}
+
+// claim tries the candidates. An insert that did nothing has met another
+// subject's name or, with a second node, this subject's own new one.
+func (s *Store) claim(ctx context.Context, tx *sql.Tx, kind broker.NameKind, sub broker.Subject, candidates []string) (string, error) {
+	for _, c := range candidates {
+		if c == "" {
+			return "", fmt.Errorf("sqlstore: an empty name for %s", sub)
+		}
+		res, err := tx.ExecContext(ctx, `insert into names (kind, folded, name, provider, subject_id, claimed_at)
+			values ($1, $2, $3, $4, $5, $6) on conflict do nothing`,
+			string(kind), strings.ToLower(c), c, string(sub.Provider), sub.ID, micros(s.now()))
+		if err != nil {
+			return "", unavailable("claim name", err)
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return "", unavailable("claim name", err)
+		} else if n == 1 {
+			return c, nil
+		}
+		var own string
+		err = tx.QueryRowContext(ctx, nameOfSubject, string(kind), string(sub.Provider), sub.ID).Scan(&own)
+		if err == nil {
+			return own, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return "", unavailable("claim name", err)
+		}
+	}
+	return "", broker.Errorf(broker.CodeConflict, "Every name that could stand for you in AWS belongs to somebody else.").
+		Fix("Ask your administrator to send another username or e-mail address for you.")
+}
+
+// SaveIdentity keeps the last sign-in of the subject.
+func (s *Store) SaveIdentity(ctx context.Context, r broker.IdentityRow) error {
+	_, err := s.exec(ctx, "save identity", `insert into identities (provider, subject_id, subject_folded, username, email, seen_at, body)
+		values ($1, $2, $3, $4, $5, $6, $7)
+		on conflict (provider, subject_id) do update set username = excluded.username, email = excluded.email,
+		seen_at = excluded.seen_at, body = excluded.body`,
+		string(r.Subject.Provider), r.Subject.ID, strings.ToLower(r.Subject.ID), strings.ToLower(r.Username), strings.ToLower(r.Email),
+		micros(r.SeenAt), notNil(r.Body))
+	return err
+}
+
+// FindIdentities returns sign-ins of the last [IdentityTTL] by username, e-mail
+// address or subject id, without regard to case; all for "". Order: username,
+// provider, subject.
+func (s *Store) FindIdentities(ctx context.Context, user string) ([]broker.IdentityRow, error) {
+	where, args := `seen_at > $1`, []any{micros(s.now().Add(-IdentityTTL))}
+	if user != "" {
+		where += ` and (username = $2 or email = $2 or subject_folded = $2)`
+		args = append(args, strings.ToLower(user))
+	}
+	var out []broker.IdentityRow
+	err := s.query(ctx, "find identities", `select provider, subject_id, username, email, seen_at, body from identities
+		where `+where+` order by username, provider, subject_id`, args, func(r *sql.Rows) error {
+		var row broker.IdentityRow
+		var seen int64
+		err := r.Scan(&row.Subject.Provider, &row.Subject.ID, &row.Username, &row.Email, &seen, &row.Body)
+		row.SeenAt = fromMicros(seen)
+		out = append(out, row)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,89 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+var _ broker.SessionStore = (*Store)(nil)
+
+const sessionColumns = `key, provider, subject_id, name_id, session_index, created_at, last_used_at, expires_at, body`
+
+// SaveSession inserts or replaces.
+func (s *Store) SaveSession(ctx context.Context, r broker.SessionRow) error {
+	_, err := s.exec(ctx, "save session", `insert into sessions (`+sessionColumns+`)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		on conflict (key) do update set provider = excluded.provider, subject_id = excluded.subject_id,
+		name_id = excluded.name_id, session_index = excluded.session_index, created_at = excluded.created_at,
+		last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, body = excluded.body`,
+		r.Key, string(r.Subject.Provider), r.Subject.ID, r.NameID, r.SessionIndex,
+		micros(r.CreatedAt), micros(r.LastUsedAt), micros(r.ExpiresAt), notNil(r.Body))
+	return err
+}
+
+// Session returns the session, CodeNotFound if there is none or it has expired.
+func (s *Store) Session(ctx context.Context, key string) (broker.SessionRow, error) {
+	rows, err := s.sessions(ctx, `key = $2`, key)
+	if err != nil {
+		return broker.SessionRow{}, err
+	}
+	if len(rows) == 0 {
+		return broker.SessionRow{}, notFound()
+	}
+	return rows[0], nil
+}
+
+// TouchSession moves the last use forward, never back. A session that is gone
+// stays gone, without an error.
+func (s *Store) TouchSession(ctx context.Context, key string, at time.Time) error {
+	_, err := s.exec(ctx, "touch session", `update sessions set last_used_at = $1 where key = $2 and last_used_at < $1`, micros(at), key)
+	return err
+}
+
+// DeleteSession deletes. A session that is gone is not an error.
+func (s *Store) DeleteSession(ctx context.Context, key string) error {
+	_, err := s.exec(ctx, "delete session", `delete from sessions where key = $1`, key)
+	return err
+}
+
+// FindSessions returns the live sessions that match every field of f that is
+// not empty, oldest first. A zero filter matches none.
+func (s *Store) FindSessions(ctx context.Context, f broker.SessionFilter) ([]broker.SessionRow, error) {
+	if f == (broker.SessionFilter{}) {
+		return nil, nil
+	}
+	where, args := "", []any(nil)
+	for _, c := range []struct{ column, value string }{
+		{"provider", string(f.Provider)}, {"subject_id", f.SubjectID}, {"name_id", f.NameID}, {"session_index", f.SessionIndex},
+	} {
+		if c.value == "" {
+			continue
+		}
+		if where != "" {
+			where += " and "
+		}
+		args = append(args, c.value)
+		where += c.column + " = $" + strconv.Itoa(len(args)+1)
+	}
+	return s.sessions(ctx, where, args...)
+}
+
+// sessions reads live sessions; where is one of our own texts, its parameters
+// begin with $2.
+func (s *Store) sessions(ctx context.Context, where string, args ...any) ([]broker.SessionRow, error) {
+	var out []broker.SessionRow
+	err := s.query(ctx, "read sessions", `select `+sessionColumns+` from sessions where expires_at > $1 and `+where+` order by created_at, key`,
+		append([]any{micros(s.now())}, args...), func(r *sql.Rows) error {
+			var row broker.SessionRow
+			var created, used, expires int64
+			err := r.Scan(&row.Key, &row.Subject.Provider, &row.Subject.ID, &row.NameID, &row.SessionIndex, &created, &used, &expires, &row.Body)
+			row.CreatedAt, row.LastUsedAt, row.ExpiresAt = fromMicros(created), fromMicros(used), fromMicros(expires)
+			out = append(out, row)
+			return err
+		})
+	return out, err
+}
