@@ -94,7 +94,9 @@ func (s *Store) Swap(ctx context.Context, key string, old, new []byte, ttl time.
 	return n == 1, err
 }
 
-func notFound() error { return broker.Errorf(broker.CodeNotFound, "There is nothing under this name, or not any more.") }
+func notFound() error {
+	return broker.Errorf(broker.CodeNotFound, "There is nothing under this name, or not any more.")
+}
 
 // notNil is b as the database keeps it: an empty value is not a null.
 func notNil(b []byte) []byte {
