@@ -1,0 +1,89 @@
+package federation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// answerLimit bounds what is read from the sign-in endpoint.
+const answerLimit = 64 << 10
+
+// SignInURL trades the role session for a sign-in token (getSigninToken, by
+// POST so that no credential is in a URL) and returns the login link. No
+// SessionDuration is sent: the console session ends with the credentials, which
+// is how max_duration caps it.
+func (f *Federation) SignInURL(ctx context.Context, r broker.SignInURLRequest) (broker.Secret, error) {
+	p := r.RoleSession.Assignment.Account.Partition
+	destination, err := f.destination(p, r.Destination)
+	if err != nil {
+		return broker.Secret{}, err
+	}
+	//nolint:gosec // G117: AWS wants the credentials here, in the body of the POST
+	creds, err := json.Marshal(struct {
+		ID    string `json:"sessionId"`
+		Key   string `json:"sessionKey"`
+		Token string `json:"sessionToken"`
+	}{r.RoleSession.Credentials.AccessKeyID, r.RoleSession.Credentials.SecretAccessKey.Reveal(), r.RoleSession.Credentials.SessionToken.Reveal()})
+	if err != nil {
+		return broker.Secret{}, fmt.Errorf("federation: encode session: %w", err)
+	}
+	form := url.Values{"Action": {"getSigninToken"}, "Session": {string(creds)}}.Encode()
+	last := errors.New("no sign-in endpoint is known")
+	for _, base := range f.signInEndpoints(p) {
+		token, final, err := f.signInToken(ctx, base, form)
+		if err == nil {
+			q := url.Values{"Action": {"login"}, "Issuer": {r.Issuer}, "Destination": {destination}, "SigninToken": {token}}
+			return broker.NewSecret(base + "/federation?" + q.Encode()), nil
+		}
+		last = err
+		if final || ctx.Err() != nil {
+			break
+		}
+	}
+	return broker.Secret{}, broker.Errorf(broker.CodeUnavailable, "The AWS sign-in page does not answer.").
+		Fix("Try again in a minute; credentials for the command line may still work.").
+		Because(fmt.Errorf("federation: getSigninToken: %w", last))
+}
+
+// signInToken makes one call. Its errors hold status and length and never the
+// body, which may echo what was sent.
+func (f *Federation) signInToken(ctx context.Context, base, form string) (token string, final bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/federation", strings.NewReader(form))
+	if err != nil {
+		return "", true, errors.New("bad endpoint")
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("User-Agent", f.userAgent)
+	resp, err := f.c.HTTP.Do(req)
+	if err != nil {
+		return "", false, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
+	if err != nil {
+		return "", false, fmt.Errorf("status %d, body broke off", resp.StatusCode)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", resp.StatusCode < 500, fmt.Errorf("status %d, %d bytes", resp.StatusCode, len(body))
+	}
+	token, err = parseSignInToken(body)
+	return token, true, err
+}
+
+func parseSignInToken(body []byte) (string, error) {
+	var answer struct{ SigninToken string }
+	if len(body) > answerLimit || json.Unmarshal(body, &answer) != nil || answer.SigninToken == "" || len(answer.SigninToken) > 16<<10 {
+		return "", fmt.Errorf("status 200 without a token, %d bytes", len(body))
+	}
+	return answer.SigninToken, nil
+}
