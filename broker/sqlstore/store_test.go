@@ -124,6 +124,19 @@ func TestFileModes(t *testing.T) {
 	}
 }
 
+// A commit is on disk when it returns, and readers cannot write.
+func TestPragmas(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store.db"), nil)
+	for name, want := range map[string][2]string{
+		"synchronous": {"2", "2"}, "journal_mode": {"wal", "wal"}, "busy_timeout": {"10000", "10000"}, "query_only": {"0", "1"}, "trusted_schema": {"0", "0"},
+	} {
+		write, read, err := s.Pragma(t.Context(), name)
+		if err != nil || write != want[0] || read != want[1] {
+			t.Errorf("%s: %s for the writer and %s for readers, %v; want %v", name, write, read, err, want)
+		}
+	}
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	if err := open(t, path, nil).Close(); err != nil {

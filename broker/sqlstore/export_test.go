@@ -1,0 +1,11 @@
+package sqlstore
+
+import "context"
+
+// Pragma returns a pragma of the connection that writes and of one that reads.
+func (s *Store) Pragma(ctx context.Context, name string) (write, read string, err error) {
+	if err = s.write.QueryRowContext(ctx, "pragma "+name).Scan(&write); err == nil {
+		err = s.read.QueryRowContext(ctx, "pragma "+name).Scan(&read)
+	}
+	return write, read, err
+}
