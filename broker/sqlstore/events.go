@@ -23,7 +23,7 @@ func (s *Store) Record(ctx context.Context, e broker.Event) error {
 	}
 	// The id sorts by time, then by the order within this process; its random
 	// end keeps two processes apart.
-	id := fmt.Sprintf("%016x-%08x-%s", uint64(micros(e.Time)), s.events.Add(1), rand.Text()[:13])
+	id := fmt.Sprintf("%s-%08x-%s", e.Time.UTC().Format("20060102150405.000000"), s.events.Add(1), rand.Text()[:13])
 	_, err = s.exec(ctx, "record event", `insert into events
 		(id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
