@@ -1,4 +1,3 @@
-// Package storetest is the one conformance suite that every store passes.
 package storetest
 
 import (
