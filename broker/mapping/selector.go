@@ -1,0 +1,143 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+const maxSelector = 1_024 // bytes of one entry of Rule.Accounts
+
+// fold lowers ASCII letters only. Letters that merely look like ASCII ones, or
+// fold to them in Unicode (the Kelvin sign), stay different.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// term is one comparison of a label selector. An account without the label
+// matches neither form: what is not said is not granted.
+type term struct {
+	key, value string
+	not        bool
+}
+
+func (t term) matches(a broker.Account) bool {
+	v, ok := a.Labels[t.key]
+	return ok && (v == t.value) != t.not
+}
+
+// parseSelector reads "key=value", "key!=value" and several of them joined by
+// commas.
+func parseSelector(s string) ([]term, error) {
+	var terms []term
+	for part := range strings.SplitSeq(s, ",") {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return nil, fmt.Errorf("%q is not a label selector: key=value or key!=value is needed", strings.TrimSpace(part))
+		}
+		key, not := strings.CutSuffix(key, "!")
+		t := term{key: strings.TrimSpace(key), value: strings.TrimSpace(value), not: not}
+		if t.key == "" || t.value == "" || strings.ContainsAny(t.key+t.value, "=!,") {
+			return nil, fmt.Errorf("%q is not a label selector: key=value or key!=value is needed", strings.TrimSpace(part))
+		}
+		terms = append(terms, t)
+	}
+	return terms, nil
+}
+
+// accountIndex finds accounts by what a rule or a group name calls them.
+type accountIndex struct {
+	all []account
+	by  map[string]int // id, and folded name
+}
+
+func (x accountIndex) find(s string) (int, bool) {
+	i, ok := x.by[fold(s)]
+	return i, ok
+}
+
+// selects returns the accounts of one entry of Rule.Accounts, in configured
+// order. An entry that selects nothing is an error, as it is most likely a
+// slip.
+func (x accountIndex) selects(entry string) ([]int, error) {
+	if len(entry) > maxSelector {
+		return nil, fmt.Errorf("is longer than %d bytes", maxSelector)
+	}
+	if i, ok := x.find(entry); ok {
+		return []int{i}, nil
+	}
+	var terms []term
+	if entry != "*" {
+		if !strings.Contains(entry, "=") {
+			return nil, fmt.Errorf("there is no account %q%s", entry, nearest(entry, x.names()))
+		}
+		var err error
+		if terms, err = parseSelector(entry); err != nil {
+			return nil, err
+		}
+	}
+	var out []int
+	for i, a := range x.all {
+		if !slices.ContainsFunc(terms, func(t term) bool { return !t.matches(a.Account) }) {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%q selects no account", entry)
+	}
+	return out, nil
+}
+
+func (x accountIndex) names() []string {
+	out := make([]string, 0, len(x.all))
+	for _, a := range x.all {
+		out = append(out, a.Name)
+	}
+	return out
+}
+
+// nearest returns `; did you mean "x"?` for the closest candidate within two
+// edits, or nothing.
+func nearest(s string, candidates []string) string {
+	best, at := 3, ""
+	for _, c := range candidates {
+		if d := distance(fold(s), fold(c), best); d < best && d < len(c) {
+			best, at = d, c
+		}
+	}
+	if at == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", at)
+}
+
+// distance is the edit distance of a and b, or limit if it is not smaller.
+func distance(a, b string, limit int) int {
+	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diagonal
+			if a[i] != b[j] {
+				d++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(d, row[j]+1, row[j+1]+1)
+		}
+	}
+	return min(row[len(b)], limit)
+}
