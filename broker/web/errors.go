@@ -1,0 +1,202 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/api"
+	"github.com/rolegate/rolegate/broker/web/page"
+)
+
+// retryAfter is how many seconds a client waits after a 503 or 429.
+const retryAfter = "10"
+
+// fallbackTrace stands for the trace id in the error page rendered at start.
+const fallbackTrace = "trace-id-of-this-request"
+
+var errFallback = errors.New("web: page cannot be rendered")
+
+// statuses maps codes to HTTP. A code that is missing is an internal error.
+var statuses = map[broker.Code]struct {
+	status int
+	title  string
+}{
+	broker.CodeInvalid:         {http.StatusBadRequest, "That did not work"},
+	broker.CodeUnauthenticated: {http.StatusUnauthorized, "You are not signed in"},
+	broker.CodeDenied:          {http.StatusForbidden, "You cannot do this"},
+	broker.CodeStepUp:          {http.StatusUnauthorized, "One more step is needed"},
+	broker.CodeNotFound:        {http.StatusNotFound, "Nothing here"},
+	broker.CodeConflict:        {http.StatusConflict, "Somebody else was faster"},
+	broker.CodeRateLimited:     {http.StatusTooManyRequests, "Too many tries"},
+	broker.CodeUnavailable:     {http.StatusServiceUnavailable, "Not available right now"},
+	broker.CodeInternal:        {http.StatusInternalServerError, "Something went wrong"},
+}
+
+// ErrorPage is what a person sees of an error.
+type ErrorPage struct {
+	page.Meta
+	Status   int
+	Code     broker.Code
+	Message  string
+	Remedy   string
+	TraceID  string
+	Provider string // name of the identity provider it is about
+	StepUp   *api.StepUp
+	Action   string // of the step-up form
+	Again    string // address to sign in again
+	ReturnTo string
+}
+
+// Template names the page.
+func (ErrorPage) Template() string { return "error" }
+
+func statusOf(err error) (status int, title string) {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge, "That was too much"
+	}
+	if errors.Is(err, errMethod) {
+		return http.StatusMethodNotAllowed, "That does not work here"
+	}
+	row := statuses[broker.CodeOf(err)]
+	return row.status, row.title
+}
+
+func newErrorPage(status int, err error, traceID string) ErrorPage {
+	_, title := statusOf(err)
+	out := ErrorPage{
+		Meta: page.Meta{Title: title}, Status: status, Code: broker.CodeOf(err), Message: broker.Message(err), Remedy: broker.Remedy(err), TraceID: traceID,
+	}
+	if out.Code == broker.CodeInternal {
+		out.Remedy = "Try again. If it stays, tell your administrator the trace id below."
+	}
+	f, ok := errors.AsType[*page.Failure](err)
+	if !ok {
+		return out
+	}
+	out.Provider, out.ReturnTo = f.Name, f.ReturnTo
+	if f.TraceID != "" {
+		out.Title = "Signing in did not work"
+	}
+	var start string
+	if f.Provider != "" {
+		start = "/signin/" + url.PathEscape(string(f.Provider))
+	} else {
+		start = "/signin"
+	}
+	if e, ok := errors.AsType[*broker.Error](err); ok && e.StepUp != nil && f.Provider != "" {
+		out.StepUp, out.Action = api.NewStepUp(e.StepUp), start
+		return out
+	}
+	if f.ReturnTo != "" && f.ReturnTo != "/" {
+		start += "?" + url.Values{"return_to": {f.ReturnTo}}.Encode()
+	}
+	out.Again = start
+	return out
+}
+
+// renderError answers with err, keeps its trace and notes it for the log.
+func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) {
+	info := requestFrom(r.Context())
+	info.fail(err)
+	if f, ok := errors.AsType[*page.Failure](err); ok && f.TraceID != "" {
+		info.trace.ID = f.TraceID // the sign-in has kept its own trace
+	} else {
+		s.saveTrace(r, info, err)
+	}
+	status, title := statusOf(err)
+	h := w.Header()
+	h.Del("Content-Length")
+	h.Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		h.Set("Retry-After", retryAfter)
+	}
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", challenge(err))
+	}
+	if wantsJSON(r) {
+		problem(w, status, title, err, info.trace.ID)
+		return
+	}
+	if renderErr := s.pages.Render(w, status, newErrorPage(status, err, info.trace.ID)); renderErr != nil {
+		info.cause += "; " + renderErr.Error()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", page.Policy())
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write(bytes.ReplaceAll(s.fallback, []byte(fallbackTrace), []byte(info.trace.ID))) // the client went away: nobody to tell
+	}
+}
+
+// saveTrace keeps what an admin will look for. What anybody can provoke without
+// signing in (not found, bad input) is in the log only, so that nobody fills
+// the store.
+func (s *Server) saveTrace(r *http.Request, info *requestInfo, err error) {
+	switch info.code {
+	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited:
+		return
+	}
+	info.trace.Fail("request", "%s %s: %v", clip(r.Method, 20), clip(r.URL.Path, 200), err)
+	// The answer does not wait long for a store that may be what is broken.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
+	defer cancel()
+	if saveErr := s.c.Traces.Save(ctx, info.trace); saveErr != nil {
+		info.cause += "; trace not kept: " + saveErr.Error()
+	}
+}
+
+// challenge is the WWW-Authenticate value of a 401 (RFC 6750 3, RFC 9470 3).
+func challenge(err error) string {
+	e, ok := errors.AsType[*broker.Error](err)
+	if !ok || e.StepUp == nil {
+		return `Bearer realm="rolegate"`
+	}
+	v := `Bearer realm="rolegate", error="insufficient_user_authentication", error_description="stronger or fresher authentication is needed"`
+	if e.StepUp.MaxAuthAge > 0 {
+		v += fmt.Sprintf(", max_age=%q", strconv.Itoa(int(e.StepUp.MaxAuthAge.Seconds())))
+	}
+	if e.StepUp.MFA {
+		v += `, acr_values="mfa"`
+	}
+	return v
+}
+
+// wantsJSON decides by Accept; programs that do not say get JSON on the API.
+func wantsJSON(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	if strings.Contains(accept, "text/html") {
+		return false
+	}
+	return strings.HasPrefix(r.URL.Path, "/api/") || strings.Contains(accept, "json")
+}
+
+func problem(w http.ResponseWriter, status int, title string, err error, traceID string) {
+	p := api.Problem{
+		Type: "about:blank", Title: title, Status: status, Detail: broker.Message(err), Code: broker.CodeOf(err),
+		Remedy: broker.Remedy(err), TraceID: traceID,
+	}
+	if e, ok := errors.AsType[*broker.Error](err); ok {
+		p.StepUp = api.NewStepUp(e.StepUp)
+	}
+	writeJSON(w, status, "application/problem+json", p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // our own types: cannot happen
+		status, b = http.StatusInternalServerError, []byte(`{"type":"about:blank","status":500}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(b) // the client went away: nobody to tell
+}

@@ -1,0 +1,425 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web"
+	"github.com/rolegate/rolegate/broker/web/federation"
+	"github.com/rolegate/rolegate/broker/web/portal"
+)
+
+var errDown = broker.Errorf(broker.CodeUnavailable, "The store does not answer.").Because(errors.New("planted-cause"))
+
+// memory is the broker's stores, with a switch to fail.
+type memory struct {
+	mu       sync.Mutex
+	state    map[string][]byte
+	sessions map[string]broker.SessionRow
+	events   []broker.Event
+	down     bool
+	noEvents bool
+}
+
+func (m *memory) lock() func() { m.mu.Lock(); return m.mu.Unlock }
+
+func (m *memory) check() error {
+	if m.down {
+		return errDown
+	}
+	return nil
+}
+
+func (m *memory) Put(_ context.Context, key string, v []byte, _ time.Duration) error {
+	defer m.lock()()
+	if m.down {
+		return errDown
+	}
+	m.state[key] = v
+	return nil
+}
+
+func (m *memory) PutIfAbsent(_ context.Context, key string, v []byte, _ time.Duration) (bool, error) {
+	defer m.lock()()
+	if _, ok := m.state[key]; ok || m.down {
+		return false, m.check()
+	}
+	m.state[key] = v
+	return true, nil
+}
+
+func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
+	defer m.lock()()
+	if m.down {
+		return nil, errDown
+	}
+	v, ok := m.state[key]
+	if !ok {
+		return nil, broker.Errorf(broker.CodeNotFound, "no such entry")
+	}
+	return v, nil
+}
+
+func (m *memory) Take(ctx context.Context, key string) ([]byte, error) {
+	v, err := m.Get(ctx, key)
+	defer m.lock()()
+	delete(m.state, key)
+	return v, err
+}
+
+func (m *memory) Swap(_ context.Context, key string, before, after []byte, _ time.Duration) (bool, error) {
+	defer m.lock()()
+	if !bytes.Equal(m.state[key], before) {
+		return false, m.check()
+	}
+	m.state[key] = after
+	return true, m.check()
+}
+
+func (m *memory) SaveSession(_ context.Context, s broker.SessionRow) error {
+	defer m.lock()()
+	if m.down {
+		return errDown
+	}
+	m.sessions[s.Key] = s
+	return nil
+}
+
+func (m *memory) Session(_ context.Context, key string) (broker.SessionRow, error) {
+	defer m.lock()()
+	if m.down {
+		return broker.SessionRow{}, errDown
+	}
+	s, ok := m.sessions[key]
+	if !ok {
+		return s, broker.Errorf(broker.CodeNotFound, "no session")
+	}
+	return s, nil
+}
+
+func (m *memory) TouchSession(context.Context, string, time.Time) error { return m.check() }
+
+func (m *memory) DeleteSession(_ context.Context, key string) error {
+	defer m.lock()()
+	delete(m.sessions, key)
+	return m.check()
+}
+
+func (m *memory) FindSessions(context.Context, broker.SessionFilter) ([]broker.SessionRow, error) {
+	return nil, m.check()
+}
+
+func (m *memory) ClaimName(_ context.Context, _ broker.NameKind, _ broker.Subject, c ...string) (string, error) {
+	return c[0], m.check()
+}
+
+func (m *memory) SaveIdentity(context.Context, broker.IdentityRow) error { return m.check() }
+
+func (m *memory) FindIdentities(context.Context, string) ([]broker.IdentityRow, error) {
+	return nil, m.check()
+}
+
+func (m *memory) Record(_ context.Context, e broker.Event) error {
+	defer m.lock()()
+	if m.down || m.noEvents {
+		return errDown
+	}
+	m.events = append(m.events, e)
+	return nil
+}
+
+// sealer binds the plaintext to its additional data and hides nothing: these
+// tests look at what leaves by HTTP.
+type sealer struct{}
+
+func (sealer) Seal(plain []byte, additional string) ([]byte, error) {
+	return append([]byte(additional+"\x00"), plain...), nil
+}
+
+func (sealer) Open(sealed []byte, additional string) ([]byte, error) {
+	rest, ok := bytes.CutPrefix(sealed, []byte(additional+"\x00"))
+	if !ok {
+		return nil, errors.New("sealed under other data")
+	}
+	return rest, nil
+}
+
+// idp is an identity provider that vouches for auth.
+type idp struct {
+	id       broker.ProviderID
+	post     bool
+	beginErr error
+	err      error
+	auth     func() broker.Authentication
+	last     broker.AuthRequest
+	form     url.Values
+}
+
+func (p *idp) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, error) {
+	p.last = r
+	if p.post {
+		return broker.Challenge{URL: "https://idp.example/sso", Form: url.Values{"SAMLRequest": {"cmVxdWVzdA=="}, "RelayState": {r.State}}}, p.beginErr
+	}
+	return broker.Challenge{URL: "https://idp.example/sso?RelayState=" + r.State}, p.beginErr
+}
+
+func (p *idp) Finish(_ context.Context, _ broker.AuthRequest, form url.Values) (broker.Authentication, error) {
+	p.form = form
+	if p.err != nil {
+		return broker.Authentication{}, p.err
+	}
+	return p.auth(), nil
+}
+
+// aws is mapper, asserter and assumer.
+type aws struct {
+	now         func() time.Time
+	assignments []broker.Assignment
+	rules       []broker.RuleResult
+	mfa         bool
+	err         error // of AssumeRole
+	assumed     int
+	issuer      string
+}
+
+func (a *aws) Identity(_ context.Context, auth broker.Authentication) (broker.Identity, error) {
+	return broker.Identity{
+		Subject: auth.Subject, Username: auth.Claims.First("username"), Email: auth.Claims.First("email"), Groups: auth.Claims["groups"],
+		Claims: auth.Claims, AuthnInstant: auth.AuthnInstant, MFA: a.mfa, SessionName: auth.Claims.First("email"),
+	}, nil
+}
+
+func (a *aws) Assignments(context.Context, broker.Identity) ([]broker.Assignment, error) {
+	return a.assignments, nil
+}
+
+func (a *aws) Explain(context.Context, broker.Identity) (broker.Explanation, error) {
+	return broker.Explanation{Rules: a.rules, Assignments: a.assignments}, nil
+}
+
+func (a *aws) Assert(context.Context, broker.AssertionRequest) (broker.Assertion, error) {
+	return broker.Assertion{Raw: broker.NewSecret("planted-assertion"), ID: "_a"}, nil
+}
+
+func (a *aws) AssumeRole(_ context.Context, r broker.AssumeRoleRequest) (broker.RoleSession, error) {
+	a.assumed++
+	if a.err != nil {
+		return broker.RoleSession{}, a.err
+	}
+	return broker.RoleSession{
+		Credentials: broker.Credentials{
+			AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: broker.NewSecret("planted-secret-key"),
+			SessionToken: broker.NewSecret("planted-session-token"), Expiration: a.now().Add(r.Duration),
+		},
+		AssumedRoleARN: "arn:aws:sts::111122223333:assumed-role/Admin/" + r.SessionName,
+	}, nil
+}
+
+func (a *aws) SignInURL(_ context.Context, r broker.SignInURLRequest) (broker.Secret, error) {
+	a.issuer = r.Issuer
+	if r.Destination.Path == "evil" {
+		return broker.Secret{}, broker.Errorf(broker.CodeInvalid, "This is no console page.")
+	}
+	return broker.NewSecret("https://signin.example/federation?SigninToken=planted-link"), nil
+}
+
+type metadata struct{}
+
+func (metadata) Metadata() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil }
+
+// house is a whole server on fakes, and a browser's cookies.
+type house struct {
+	t       testing.TB
+	clock   time.Time
+	mem     *memory
+	saml    *idp
+	oidc    *idp
+	aws     *aws
+	logs    *bytes.Buffer
+	server  http.Handler
+	public  string
+	cookies map[string]*http.Cookie
+}
+
+func assignment(account, name, role string) broker.Assignment {
+	return broker.Assignment{
+		ID:      broker.NewAssignmentID(broker.AccountID(account), role, broker.ViaSAML),
+		Account: broker.Account{ID: broker.AccountID(account), Name: name, Partition: broker.PartitionAWS},
+		Role:    role, Via: broker.ViaSAML, MaxDuration: time.Hour, Rules: []string{"r"},
+		RoleARN: broker.NewRoleARN(broker.PartitionAWS, broker.AccountID(account), role),
+	}
+}
+
+// newHouse makes a house with the SAML provider "okta" and the OpenID Connect
+// provider "entra" and two roles.
+func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
+	t.Helper()
+	h := &house{
+		t: t, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), public: "https://sso.example.com",
+		logs: &bytes.Buffer{}, cookies: map[string]*http.Cookie{},
+		mem: &memory{state: map[string][]byte{}, sessions: map[string]broker.SessionRow{}},
+	}
+	now := func() time.Time { return h.clock }
+	n := 0
+	vouch := func(id broker.ProviderID) func() broker.Authentication {
+		return func() broker.Authentication {
+			n++
+			return broker.Authentication{
+				Subject: broker.Subject{Provider: id, ID: "00u1"}, AuthnInstant: h.clock, ReplayID: fmt.Sprint("_", n), ReplayExpires: h.clock.Add(time.Minute),
+				Claims: broker.Claims{"username": {"alice"}, "email": {"alice@example.com"}, "groups": {"staff"}, "name": {"Alice Ames"}},
+			}
+		}
+	}
+	h.saml = &idp{id: "okta", auth: vouch("okta")}
+	h.oidc = &idp{id: "entra", auth: vouch("entra")}
+	h.aws = &aws{now: now, assignments: []broker.Assignment{assignment("111122223333", "prod", "Admin"), assignment("444455556666", "test", "ReadOnly")}}
+	in := broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{
+			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: h.saml, MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
+			{ID: "entra", Name: "Entra ID", IdP: h.oidc},
+		},
+		Mapper: h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
+	})
+	c := web.Config{
+		SignIn: in,
+		Access: broker.NewAccess(broker.AccessConfig{
+			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
+			PortalURL: h.public, Now: now,
+		}),
+		Traces: broker.Traces{State: h.mem, Now: now},
+		SAML:   map[broker.ProviderID]federation.MetadataSource{"okta": metadata{}},
+		Documents: federation.Documents{
+			Metadata:  func() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil },
+			Discovery: func() ([]byte, error) { return []byte(`{"issuer":"x"}`), nil },
+			JWKS:      func() ([]byte, error) { return []byte(`{"keys":[]}`), nil },
+		},
+		PublicURL: h.public, AWSOrigins: []string{"https://signin.example", "https://console.example"},
+		Destinations: []portal.Destination{{Path: "", Name: "Console home"}, {Path: "ec2/home", Name: "EC2"}},
+		Logger:       slog.New(slog.NewJSONHandler(h.logs, nil)), Now: now,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	}
+	for _, f := range change {
+		f(h, &c)
+	}
+	s, err := web.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server = s
+	return h
+}
+
+// answer is a response with its body read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+type with func(*http.Request)
+
+func header(k, v string) with { return func(r *http.Request) { r.Header.Set(k, v) } }
+
+func fromElsewhere(r *http.Request) {
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if r.Method == http.MethodPost {
+		r.Header.Set("Origin", "https://elsewhere.example")
+	}
+}
+
+func fromHere(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") }
+
+func typed(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "none") }
+
+// do sends a request with the cookies that a browser would send and keeps those
+// it is given.
+func (h *house) do(method, target string, body io.Reader, opts ...with) answer {
+	h.t.Helper()
+	r := httptest.NewRequestWithContext(h.t.Context(), method, h.public+target, body)
+	r.Header.Set("Accept", "text/html")
+	for _, o := range opts {
+		o(r)
+	}
+	cross := r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	for _, c := range h.cookies {
+		if cross && c.SameSite != http.SameSiteNoneMode && method != http.MethodGet {
+			continue
+		}
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	h.server.ServeHTTP(w, r)
+	resp := w.Result()
+	for _, c := range resp.Cookies() {
+		if c.MaxAge < 0 {
+			delete(h.cookies, c.Name)
+		} else {
+			h.cookies[c.Name] = c
+		}
+	}
+	return answer{resp, w.Body.String()}
+}
+
+func (h *house) get(target string, opts ...with) answer {
+	h.t.Helper()
+	return h.do(http.MethodGet, target, nil, opts...)
+}
+
+func (h *house) post(target string, form url.Values, opts ...with) answer {
+	h.t.Helper()
+	opts = append([]with{header("Content-Type", "application/x-www-form-urlencoded"), fromHere}, opts...)
+	return h.do(http.MethodPost, target, strings.NewReader(form.Encode()), opts...)
+}
+
+// acs posts the identity provider's answer, as its page would.
+func (h *house) acs() answer {
+	h.t.Helper()
+	from := fromElsewhere
+	if strings.HasPrefix(h.public, "http://") {
+		from = header("Sec-Fetch-Site", "same-site") // peers on other ports of the same name
+	}
+	return h.post("/saml/okta/acs", url.Values{"SAMLResponse": {"eA=="}, "RelayState": {h.saml.last.State}}, from)
+}
+
+// signIn goes through the SAML provider.
+func (h *house) signIn() {
+	h.t.Helper()
+	if a := h.get("/signin/okta"); a.StatusCode != http.StatusSeeOther {
+		h.t.Fatalf("begin: %d %s", a.StatusCode, a.body)
+	}
+	if a := h.acs(); a.StatusCode != http.StatusSeeOther {
+		h.t.Fatalf("acs: %d %s", a.StatusCode, a.body)
+	}
+}
+
+func (a answer) want(t testing.TB, status int, parts ...string) answer {
+	t.Helper()
+	if a.StatusCode != status {
+		t.Fatalf("status %d, want %d\n%s", a.StatusCode, status, a.body)
+	}
+	for _, p := range parts {
+		if !strings.Contains(a.body, p) {
+			t.Errorf("body lacks %q:\n%s", p, a.body)
+		}
+	}
+	return a
+}
+
+func (a answer) wantLocation(t testing.TB, want string) {
+	t.Helper()
+	if got := a.Header.Get("Location"); a.StatusCode != http.StatusSeeOther || got != want {
+		t.Fatalf("status %d to %q, want 303 to %q\n%s", a.StatusCode, got, want, a.body)
+	}
+}

@@ -1,0 +1,14 @@
+// Package federation serves the two protocol sides that machines and identity
+// providers speak to: our relying-party side (SAML metadata, ACS, OpenID Connect
+// callback) and our issuer side, which IAM reads.
+//
+//	GET  /saml/{idp}/metadata                SAML metadata 2.3.2, one entity per provider
+//	POST /saml/{idp}/acs                     SAML bindings 3.5; cross-site by nature
+//	GET  /oidc/{idp}/callback                OpenID Connect core 3.1.2.5
+//	GET  /aws/saml/metadata                  our metadata, to register in IAM
+//	GET  /.well-known/openid-configuration   our discovery document
+//	GET  /aws/jwks.json                      our public keys
+//
+// The answer of an identity provider never reads the session cookie: who the
+// browser was before must not matter.
+package federation

@@ -1,0 +1,145 @@
+package federation
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/page"
+	"github.com/rolegate/rolegate/broker/web/session"
+)
+
+// maxCallback bounds the query of an OpenID Connect callback.
+const maxCallback = 16 << 10
+
+// MetadataSource makes one of our metadata documents.
+type MetadataSource interface {
+	Metadata() ([]byte, error)
+}
+
+// Documents are what IAM reads of us. A nil one is not served.
+type Documents struct {
+	Metadata  func() ([]byte, error) // SAML metadata as an identity provider
+	Discovery func() ([]byte, error) // openid-configuration
+	JWKS      func() ([]byte, error)
+}
+
+// Config is what the routes work with.
+type Config struct {
+	SignIn    *broker.SignIn
+	Sessions  *session.Manager
+	SAML      map[broker.ProviderID]MetadataSource // our side of each SAML provider
+	Documents Documents
+}
+
+// Federation serves the routes.
+type Federation struct{ c Config }
+
+// New returns the routes' handlers.
+func New(c Config) *Federation { return &Federation{c: c} }
+
+// Handle registers a handler that returns its error.
+type Handle = func(pattern string, h func(http.ResponseWriter, *http.Request) error)
+
+// Mount registers the routes.
+func (f *Federation) Mount(handle Handle) {
+	handle("GET /saml/{idp}/metadata", f.metadata)
+	handle(PatternACS, f.acs)
+	handle("GET /oidc/{idp}/callback", f.callback)
+	f.document(handle, "GET /aws/saml/metadata", "application/samlmetadata+xml", f.c.Documents.Metadata)
+	f.document(handle, "GET /.well-known/openid-configuration", "application/json", f.c.Documents.Discovery)
+	f.document(handle, "GET /aws/jwks.json", "application/json", f.c.Documents.JWKS)
+}
+
+// PatternACS is the one route that takes a POST from another site.
+const PatternACS = "POST /saml/{idp}/acs"
+
+func (f *Federation) metadata(w http.ResponseWriter, r *http.Request) error {
+	m, ok := f.c.SAML[broker.ProviderID(r.PathValue("idp"))]
+	if !ok {
+		return unknownProvider()
+	}
+	b, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	write(w, "application/samlmetadata+xml", b)
+	return nil
+}
+
+func unknownProvider() error {
+	return broker.Errorf(broker.CodeNotFound, "There is no such identity provider here.").
+		Fix("Check the address in the identity provider's settings.")
+}
+
+func (f *Federation) acs(w http.ResponseWriter, r *http.Request) error {
+	id := broker.ProviderID(r.PathValue("idp"))
+	if _, ok := f.c.SAML[id]; !ok {
+		return unknownProvider()
+	}
+	return f.finish(w, r, id, r.PostForm.Get("RelayState"), r.PostForm)
+}
+
+func (f *Federation) callback(w http.ResponseWriter, r *http.Request) error {
+	id := broker.ProviderID(r.PathValue("idp"))
+	if _, ok := f.c.SAML[id]; ok {
+		return unknownProvider()
+	}
+	if len(r.URL.RawQuery) > maxCallback {
+		return broker.Errorf(broker.CodeInvalid, "The answer of your identity provider is too long.").Fix("Start again from the portal.")
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return broker.Errorf(broker.CodeInvalid, "The answer of your identity provider cannot be read.").
+			Fix("Start again from the portal.").Because(err)
+	}
+	return f.finish(w, r, id, q.Get("state"), q)
+}
+
+func (f *Federation) finish(w http.ResponseWriter, r *http.Request, id broker.ProviderID, state string, form url.Values) error {
+	out, traceID, err := f.c.SignIn.Finish(r.Context(), broker.FinishSignIn{
+		Provider: id, State: state, Binding: f.c.Sessions.Binding(r), Form: form,
+	})
+	if err != nil {
+		fail := &page.Failure{Err: err, TraceID: traceID, Provider: id, ReturnTo: "/"}
+		for _, p := range f.c.SignIn.Providers() {
+			if p.ID == id {
+				fail.Name = p.Name
+			}
+		}
+		return fail
+	}
+	if err := f.c.Sessions.Start(w, out.Token); err != nil {
+		return err
+	}
+	to, entered := session.SplitEntry(out.ReturnTo)
+	if entered {
+		f.c.Sessions.Enter(w, to)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+func (f *Federation) document(handle Handle, pattern, contentType string, make func() ([]byte, error)) {
+	if make == nil {
+		return
+	}
+	handle(pattern, func(w http.ResponseWriter, _ *http.Request) error {
+		b, err := make()
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		write(w, contentType, b)
+		return nil
+	})
+}
+
+func write(w http.ResponseWriter, contentType string, b []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b) // the client went away: nobody to tell
+}

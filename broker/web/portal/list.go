@@ -1,0 +1,210 @@
+package portal
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/page"
+)
+
+// pageSize is how many roles one page lists. It bounds the cost of a page for
+// people with thousands of them.
+const pageSize = 100
+
+// ListPage is accounts and roles.
+type ListPage struct {
+	page.Meta
+	Query        string
+	Destinations []Destination
+	Regions      []RegionGroup
+	Destination  string // chosen
+	Region       string // chosen
+	Accounts     []AccountView
+	Roles        int // found
+	Total        int // without search
+	First, Last  int // of those found, from 1
+	Previous     string
+	Next         string
+}
+
+// Template names the page.
+func (ListPage) Template() string { return "portal" }
+
+// Complete reports whether all of the person's roles are on the page, so that
+// the script can search without the server.
+func (p ListPage) Complete() bool { return p.Last-p.First+1 == p.Total }
+
+// RegionGroup is the regions of one partition.
+type RegionGroup struct {
+	Partition broker.Partition
+	Regions   []string
+}
+
+// AccountView is an account with the roles that are on this page.
+type AccountView struct {
+	ID        broker.AccountID
+	Name      string
+	Partition broker.Partition // only where it is not "aws"
+	Color     string
+	Warning   string
+	Labels    []string
+	Region    string // chosen, if this partition has it
+	Roles     []RoleView
+}
+
+// RoleView is one row.
+type RoleView struct {
+	ID          broker.AssignmentID
+	Role        string
+	Description string
+	Lasts       string
+	MFA         bool
+	Fresh       string // the longest age of a sign-in, if limited
+}
+
+// NoRolesPage says why somebody who signed in has nothing.
+type NoRolesPage struct {
+	page.Meta
+	Username string
+	Groups   []string
+	Missing  []string // groups that would give something
+	Rules    int
+}
+
+// Template names the page.
+func (NoRolesPage) Template() string { return "noroles" }
+
+func (p *Portal) list(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
+	as, err := p.c.Access.Assignments(r.Context(), sess)
+	if err != nil {
+		return err
+	}
+	if len(as) == 0 {
+		return p.noRoles(w, r, sess)
+	}
+	out := p.NewListPage(sess, as, r.URL.Query())
+	return p.c.Pages.Render(w, http.StatusOK, out)
+}
+
+// NewListPage selects the rows that the query (q, page, destination, region)
+// asks for.
+func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url.Values) ListPage {
+	out := ListPage{
+		Meta: p.meta(sess, "Accounts and roles", "portal"), Query: q.Get("q"), Total: len(as),
+		Destinations: p.c.Destinations, Region: q.Get("region"),
+	}
+	for _, d := range p.c.Destinations {
+		if d.Path == q.Get("destination") {
+			out.Destination = d.Path
+		}
+	}
+	if len(out.Query) > maxQuery {
+		out.Query = ""
+	}
+	t := terms(out.Query)
+	number, err := strconv.Atoi(q.Get("page"))
+	if err != nil || number < 1 {
+		number = 1
+	}
+	number = min(number, len(as)/pageSize+1)
+	start, partitions := (number-1)*pageSize, []broker.Partition(nil)
+	rows := make([]*broker.Assignment, 0, min(pageSize, len(as)))
+	for i := range as {
+		if !slices.Contains(partitions, as[i].Account.Partition) {
+			partitions = append(partitions, as[i].Account.Partition)
+		}
+		if !matches(&as[i], t) {
+			continue
+		}
+		if out.Roles >= start && len(rows) < pageSize {
+			rows = append(rows, &as[i])
+		}
+		out.Roles++
+	}
+	for _, x := range partitions {
+		out.Regions = append(out.Regions, RegionGroup{x, p.c.Regions[x]})
+	}
+	if len(rows) > 0 {
+		out.First, out.Last = start+1, start+len(rows)
+	}
+	if number > 1 {
+		out.Previous = pageLink(q, number-1)
+	}
+	if start+pageSize < out.Roles {
+		out.Next = pageLink(q, number+1)
+	}
+	out.Accounts = p.group(rows, out.Region)
+	return out
+}
+
+func pageLink(q url.Values, number int) string {
+	to := url.Values{"page": {strconv.Itoa(number)}}
+	for _, k := range []string{"q", "destination", "region"} {
+		if v := q.Get(k); v != "" {
+			to.Set(k, v)
+		}
+	}
+	return "/?" + to.Encode()
+}
+
+func (p *Portal) group(rows []*broker.Assignment, region string) []AccountView {
+	var out []AccountView
+	for _, a := range rows {
+		if len(out) == 0 || out[len(out)-1].ID != a.Account.ID {
+			out = append(out, newAccountView(a.Account))
+			if slices.Contains(p.c.Regions[a.Account.Partition], region) {
+				out[len(out)-1].Region = region
+			}
+		}
+		last := &out[len(out)-1]
+		last.Roles = append(last.Roles, newRoleView(a))
+	}
+	return out
+}
+
+var colorPattern = regexp.MustCompile(`^(#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6}|[A-Za-z]{3,20})$`)
+
+func newAccountView(a broker.Account) AccountView {
+	v := AccountView{ID: a.ID, Name: a.Name, Warning: a.Warning}
+	if a.Partition != broker.PartitionAWS {
+		v.Partition = a.Partition
+	}
+	if colorPattern.MatchString(a.Color) {
+		v.Color = a.Color
+	}
+	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
+		v.Labels = append(v.Labels, k+": "+a.Labels[k])
+	}
+	return v
+}
+
+func newRoleView(a *broker.Assignment) RoleView {
+	v := RoleView{ID: a.ID, Role: a.Role, Description: a.Description, Lasts: page.Lasts(a.MaxDuration), MFA: a.Require.MFA}
+	if a.Require.MaxAuthAge > 0 {
+		v.Fresh = page.Lasts(a.Require.MaxAuthAge)
+	}
+	return v
+}
+
+func (p *Portal) noRoles(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
+	why, err := p.c.Access.Explain(r.Context(), sess)
+	if err != nil {
+		return err
+	}
+	out := NoRolesPage{
+		Meta: p.meta(sess, "No roles yet", "portal"), Username: sess.Identity.Username, Groups: sess.Identity.Groups, Rules: len(why.Rules),
+	}
+	for _, rule := range why.Rules {
+		for _, g := range rule.Missing {
+			if len(out.Missing) < 20 && !slices.Contains(out.Missing, g) {
+				out.Missing = append(out.Missing, g)
+			}
+		}
+	}
+	return p.c.Pages.Render(w, http.StatusOK, out)
+}

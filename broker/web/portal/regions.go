@@ -1,0 +1,18 @@
+package portal
+
+import "github.com/rolegate/rolegate/broker"
+
+// Regions lists the regions people may choose for the console, by partition.
+func Regions() map[broker.Partition][]string {
+	return map[broker.Partition][]string{
+		broker.PartitionAWS: {
+			"af-south-1", "ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2",
+			"ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ca-central-1", "ca-west-1",
+			"eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-2", "eu-west-3",
+			"il-central-1", "me-central-1", "me-south-1", "mx-central-1", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+		},
+		broker.PartitionGovCloud: {"us-gov-east-1", "us-gov-west-1"},
+		broker.PartitionChina:    {"cn-north-1", "cn-northwest-1"},
+		broker.PartitionEUSC:     {"eusc-de-east-1"},
+	}
+}

@@ -1,0 +1,225 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/page"
+	"github.com/rolegate/rolegate/broker/web/session"
+)
+
+// SignInPage lets a person choose an identity provider.
+type SignInPage struct {
+	page.Meta
+	Providers []ProviderLink
+	ByEmail   bool // some provider has e-mail domains
+	Email     string
+	Problem   string // what is wrong with Email
+	ReturnTo  string
+}
+
+// Template names the page.
+func (SignInPage) Template() string { return "signin" }
+
+// ProviderLink starts a sign-in at a provider.
+type ProviderLink struct{ Name, Href string }
+
+// ContinuePage sends the browser on after a form, outside of the form's own
+// redirects: Chromium would hold those to the form's policy.
+type ContinuePage struct {
+	page.Meta
+	Text, Label, Href string
+}
+
+// Template names the page.
+func (ContinuePage) Template() string { return "continue" }
+
+// PostPage posts a form to an identity provider (SAML bindings 3.5).
+type PostPage struct {
+	page.Meta
+	Provider string
+	Action   string
+	Fields   []Field
+}
+
+// Template names the page.
+func (PostPage) Template() string { return "post" }
+
+// Field is a hidden value of a form.
+type Field struct{ Name, Value string }
+
+// SignedOutPage confirms that the session has ended.
+type SignedOutPage struct {
+	page.Meta
+}
+
+// Template names the page.
+func (SignedOutPage) Template() string { return "signedout" }
+
+func (p *Portal) chooser(w http.ResponseWriter, r *http.Request) error {
+	to := p.returnTo(r)
+	_, err := p.c.Sessions.Current(r)
+	switch {
+	case err == nil:
+		p.goOn(w, to)
+		return nil
+	case broker.CodeOf(err) != broker.CodeUnauthenticated:
+		return err
+	}
+	if all := p.c.SignIn.Providers(); len(all) == 1 {
+		seeOther(w, startPath(all[0].ID, to))
+		return nil
+	}
+	return p.c.Pages.Render(w, http.StatusOK, p.signInPage(to, "", ""))
+}
+
+func (p *Portal) signInPage(to, email, problem string) SignInPage {
+	out := SignInPage{Meta: page.Meta{Title: "Sign in"}, Email: email, Problem: problem, ReturnTo: to}
+	for _, x := range p.c.SignIn.Providers() {
+		out.Providers = append(out.Providers, ProviderLink{x.Name, startPath(x.ID, to)})
+		out.ByEmail = out.ByEmail || len(x.EmailDomains) > 0
+	}
+	return out
+}
+
+func startPath(id broker.ProviderID, to string) string {
+	path := "/signin/" + url.PathEscape(string(id))
+	if to == "/" {
+		return path
+	}
+	return path + "?" + url.Values{"return_to": {to}}.Encode()
+}
+
+// goOn redirects to a return path, its entry turned into a cookie.
+func (p *Portal) goOn(w http.ResponseWriter, to string) {
+	bare, entered := session.SplitEntry(to)
+	if entered {
+		p.c.Sessions.Enter(w, bare)
+	}
+	seeOther(w, bare)
+}
+
+func (p *Portal) chooseByEmail(w http.ResponseWriter, r *http.Request) error {
+	to, email := p.returnTo(r), strings.TrimSpace(r.PostFormValue("email"))
+	if len(email) > 254 { // RFC 5321 4.5.3.1
+		email = ""
+	}
+	x, ok := p.c.SignIn.ProviderFor(email)
+	if !ok {
+		problem := "Write your whole work e-mail address, like name@example.com."
+		if _, domain, found := strings.Cut(email, "@"); found && domain != "" {
+			problem = "No identity provider is set up for " + domain + ". Check the spelling, or choose one below."
+		}
+		return p.c.Pages.Render(w, http.StatusUnprocessableEntity, p.signInPage(to, email, problem))
+	}
+	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, startPath(x.ID, to)))
+}
+
+func continueTo(provider, href string) ContinuePage {
+	return ContinuePage{
+		Meta: page.Meta{Title: "Continue to " + provider, Refresh: href},
+		Text: "You are being taken to " + provider + " to sign in.", Label: "Continue to " + provider, Href: href,
+	}
+}
+
+func (p *Portal) start(w http.ResponseWriter, r *http.Request) error {
+	if prefetch(r) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	x, begun, err := p.begin(w, r, nil)
+	if err != nil {
+		return err
+	}
+	if begun.Challenge.Form != nil {
+		return p.post(w, x, begun.Challenge)
+	}
+	seeOther(w, begun.Challenge.URL)
+	return nil
+}
+
+// stepUp starts a sign-in that asks for more. The form may ask for anything:
+// whether a role's requirement is met is judged again when the role is used.
+func (p *Portal) stepUp(w http.ResponseWriter, r *http.Request) error {
+	wanted := broker.StepUp{MFA: r.PostFormValue("mfa") == "true"}
+	if s := r.PostFormValue("max_auth_age"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > 86400 {
+			return broker.Errorf(broker.CodeInvalid, "The longest age of a sign-in is a number of seconds up to a day.")
+		}
+		wanted.MaxAuthAge = time.Duration(n) * time.Second
+	}
+	x, begun, err := p.begin(w, r, &wanted)
+	if err != nil {
+		return err
+	}
+	if begun.Challenge.Form != nil {
+		return p.post(w, x, begun.Challenge)
+	}
+	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, begun.Challenge.URL))
+}
+
+func (p *Portal) begin(w http.ResponseWriter, r *http.Request, stepUp *broker.StepUp) (broker.Provider, broker.Begun, error) {
+	x, err := p.provider(broker.ProviderID(r.PathValue("idp")))
+	if err != nil {
+		return x, broker.Begun{}, err
+	}
+	replaces := ""
+	switch sess, err := p.c.Sessions.Current(r); {
+	case err == nil:
+		replaces = sess.Key
+	case broker.CodeOf(err) != broker.CodeUnauthenticated:
+		return x, broker.Begun{}, err
+	}
+	begun, err := p.c.SignIn.Begin(r.Context(), broker.BeginSignIn{
+		Provider: x.ID, ReturnTo: p.returnTo(r), Binding: p.c.Sessions.Binding(r), StepUp: stepUp, Replaces: replaces,
+	})
+	if err != nil {
+		return x, begun, &page.Failure{Err: err, TraceID: begun.TraceID, Provider: x.ID, Name: x.Name, ReturnTo: p.returnTo(r)}
+	}
+	p.c.Sessions.Bind(w, begun.Binding)
+	return x, begun, nil
+}
+
+func (p *Portal) post(w http.ResponseWriter, x broker.Provider, c broker.Challenge) error {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return err
+	}
+	out := PostPage{
+		Meta: page.Meta{
+			Title:      "Continue to " + x.Name,
+			FormAction: append([]string{u.Scheme + "://" + u.Host}, p.c.IdPOrigins[x.ID]...),
+		},
+		Provider: x.Name, Action: c.URL,
+	}
+	for name, values := range c.Form {
+		for _, v := range values {
+			out.Fields = append(out.Fields, Field{name, v})
+		}
+	}
+	slices.SortFunc(out.Fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	return p.c.Pages.Render(w, http.StatusOK, out)
+}
+
+func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) error {
+	sess, err := p.c.Sessions.Current(r)
+	if err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated {
+		return err
+	}
+	if err == nil {
+		if err := p.c.SignIn.End(r.Context(), sess); err != nil {
+			return err
+		}
+	}
+	if err := p.c.Sessions.Clear(w); err != nil {
+		return err
+	}
+	return p.c.Pages.Render(w, http.StatusOK, SignedOutPage{Meta: page.Meta{Title: "Signed out"}})
+}

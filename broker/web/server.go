@@ -1,0 +1,222 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/federation"
+	"github.com/rolegate/rolegate/broker/web/page"
+	"github.com/rolegate/rolegate/broker/web/portal"
+	"github.com/rolegate/rolegate/broker/web/session"
+	"github.com/rolegate/rolegate/static"
+	"github.com/rolegate/rolegate/templates"
+)
+
+// Config is what the server works with.
+type Config struct {
+	SignIn *broker.SignIn
+	Access *broker.Access
+	Traces broker.Traces
+
+	// SAML is our service-provider side of each SAML identity provider;
+	// Documents is our issuer side.
+	SAML      map[broker.ProviderID]federation.MetadataSource
+	Documents federation.Documents
+
+	// PublicURL is the only source of our own origin: https, or http on a
+	// loopback name, without a path.
+	PublicURL string
+
+	// Destinations and Regions fill the console picker. Nil Regions means the
+	// commercial and public regions known when this was built.
+	Destinations []portal.Destination
+	Regions      map[broker.Partition][]string
+
+	// AWSOrigins are the sign-in and console origins of the configured
+	// partitions, for the content security policy. IdPOrigins are further
+	// origins a provider's POST binding redirects to.
+	AWSOrigins []string
+	IdPOrigins map[broker.ProviderID][]string
+
+	Ready          func(ctx context.Context) error // nil: always ready
+	Logger         *slog.Logger
+	TrustedProxies []netip.Prefix   // whose X-Forwarded-For is believed
+	Now            func() time.Time // nil: time.Now
+}
+
+// Validate reports every problem at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.SignIn == nil || c.Access == nil || c.Traces.State == nil || c.Logger == nil {
+		errs = append(errs, errors.New("web: SignIn, Access, Traces and Logger are needed"))
+	}
+	if _, err := publicURL(c.PublicURL); err != nil {
+		errs = append(errs, err)
+	}
+	for _, o := range c.AWSOrigins {
+		errs = append(errs, checkOrigin(o))
+	}
+	for _, origins := range c.IdPOrigins {
+		for _, o := range origins {
+			errs = append(errs, checkOrigin(o))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func publicURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("web: public URL %q is not scheme://host[:port]", s)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return nil, fmt.Errorf("web: public URL %q is not https; plain http is for loopback names only", s)
+	}
+	return u, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// checkOrigin keeps what would end a directive out of the policy.
+func checkOrigin(o string) error {
+	u, err := url.Parse(o)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || o != u.Scheme+"://"+u.Host {
+		return fmt.Errorf("web: %q is not an origin (scheme://host[:port])", o)
+	}
+	for _, c := range []byte(o) {
+		if c <= ' ' || c == ';' || c == ',' || c == '\'' || c >= 0x7f {
+			return fmt.Errorf("web: %q is not an origin (scheme://host[:port])", o)
+		}
+	}
+	return nil
+}
+
+// Server answers all of rolegate's routes.
+type Server struct {
+	c        Config
+	sessions *session.Manager
+	pages    *page.Set
+	assets   *static.Assets
+	mux      *http.ServeMux
+	chain    http.Handler
+	https    bool
+	fallback []byte // the error page, rendered at start
+}
+
+// New parses the pages and mounts the routes.
+func New(c Config) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Regions == nil {
+		c.Regions = portal.Regions()
+	}
+	u, err := publicURL(c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	assets, err := static.New()
+	if err != nil {
+		return nil, err
+	}
+	pages, err := page.New(templates.FS, assets)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		c: c, pages: pages, assets: assets, mux: http.NewServeMux(), https: u.Scheme == "https",
+		sessions: session.NewManager(c.Access, u.Scheme == "https"),
+	}
+	if s.fallback, err = pages.Bytes(newErrorPage(http.StatusInternalServerError, errFallback, fallbackTrace)); err != nil {
+		return nil, err
+	}
+	s.mount()
+	if s.chain, err = s.middleware(u); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ServeHTTP answers the request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.ServeHTTP(w, r) }
+
+func (s *Server) mount() {
+	// People: public and signed-in pages.
+	portal.New(portal.Config{
+		SignIn: s.c.SignIn, Access: s.c.Access, Sessions: s.sessions, Pages: s.pages, Destinations: s.c.Destinations,
+		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
+	}).Mount(s.handle)
+	// Identity providers and IAM.
+	federation.New(federation.Config{
+		SignIn: s.c.SignIn, Sessions: s.sessions, SAML: s.c.SAML, Documents: s.c.Documents,
+	}).Mount(s.handle)
+	// Programs.
+	s.handle("GET /api/v1/me", s.me)
+	s.handle("GET /api/v1/assignments", s.assignments)
+	s.handle("POST /api/v1/role-credentials", s.roleCredentials)
+	// Operations.
+	s.handle("GET /healthz", s.health)
+	s.handle("GET /readyz", s.ready)
+	s.handle("GET "+static.Prefix, s.static)
+	s.handle("GET /favicon.ico", s.favicon)
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	text(w, http.StatusOK, "ok\n")
+	return nil
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
+	if s.c.Ready == nil {
+		text(w, http.StatusOK, "ready\n")
+		return nil
+	}
+	if err := s.c.Ready(r.Context()); err != nil {
+		requestFrom(r.Context()).fail(err)
+		text(w, http.StatusServiceUnavailable, "not ready: "+broker.Message(err)+"\n")
+		return nil
+	}
+	text(w, http.StatusOK, "ready\n")
+	return nil
+}
+
+func text(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body)) // the client went away: nobody to tell
+}
+
+func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
+	if !s.assets.Has(r.URL.Path) {
+		return errNotFound
+	}
+	s.assets.ServeHTTP(w, r)
+	return nil
+}
+
+// favicon answers the browsers that ask for it whatever the page says.
+func (s *Server) favicon(w http.ResponseWriter, _ *http.Request) error {
+	p, err := s.assets.Path("mark.svg")
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", p)
+	w.Header().Set("Cache-Control", "public, max-age=3600")
+	w.WriteHeader(http.StatusFound)
+	return nil
+}

@@ -1,0 +1,41 @@
+package session
+
+import (
+	"net/url"
+	"strings"
+)
+
+// EntryPath is the deep link's route; only there does an entry matter.
+const EntryPath = "/go"
+
+const (
+	entryParam  = "entry"
+	entryDirect = "direct"
+)
+
+// MarkEntry notes in a return path that the person opened the deep link
+// themselves.
+func MarkEntry(to string) string {
+	to, _ = SplitEntry(to)
+	sep := "?"
+	if strings.Contains(to, "?") {
+		sep = "&"
+	}
+	return to + sep + entryParam + "=" + entryDirect
+}
+
+// SplitEntry takes the note off a return path and reports whether it was there.
+func SplitEntry(to string) (string, bool) {
+	u, err := url.Parse(to)
+	if err != nil {
+		return "/", false
+	}
+	q := u.Query()
+	if !q.Has(entryParam) {
+		return to, false
+	}
+	entered := u.Path == EntryPath && q.Get(entryParam) == entryDirect
+	q.Del(entryParam)
+	u.RawQuery = q.Encode()
+	return u.String(), entered
+}
