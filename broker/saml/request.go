@@ -1,0 +1,137 @@
+package saml
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+
+	"github.com/beevik/etree"
+	"github.com/crewjam/saml"
+	dsig "github.com/russellhaering/goxmldsig"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+const (
+	nameIDPersistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+	rsaSHA256        = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
+)
+
+// Begin makes the AuthnRequest (SAML core 3.4.1) and returns where to send the
+// browser. CodeUnavailable while the provider's metadata is not known.
+func (sp *ServiceProvider) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, error) {
+	idp, err := sp.current()
+	if err != nil {
+		return broker.Challenge{}, err
+	}
+	destination := idp.redirect
+	if sp.c.Binding == BindingPOST {
+		destination = idp.post
+	}
+	el := sp.authnRequest(r, destination)
+	if sp.c.Binding == BindingPOST {
+		return sp.beginPOST(el, r, destination)
+	}
+	return sp.beginRedirect(el, r, destination)
+}
+
+func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, destination string) *etree.Element {
+	req := saml.AuthnRequest{
+		ID: r.ID, Version: "2.0", IssueInstant: sp.c.Now().UTC(), Destination: destination,
+		ProtocolBinding: saml.HTTPPostBinding, AssertionConsumerServiceURL: sp.acs,
+		Issuer: &saml.Issuer{Value: sp.entityID},
+	}
+	allow := true
+	format := nameIDPersistent
+	req.NameIDPolicy = &saml.NameIDPolicy{AllowCreate: &allow, Format: &format}
+	if len(sp.c.EmailDomains) > 0 {
+		// An authoritative e-mail address may be the subject: take what the
+		// provider is set to.
+		req.NameIDPolicy.Format = nil
+	}
+	if r.ForceAuthn {
+		force := true
+		req.ForceAuthn = &force
+	}
+	el := req.Element()
+	if len(r.RequestedContext) > 0 {
+		rac := el.CreateElement("samlp:RequestedAuthnContext")
+		rac.CreateAttr("Comparison", "exact")
+		for _, c := range r.RequestedContext {
+			rac.CreateElement("saml:AuthnContextClassRef").SetText(c)
+		}
+	}
+	return el
+}
+
+// beginRedirect deflates the request into the query and signs the query
+// (SAML bindings 3.4.4.1).
+func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest, destination string) (broker.Challenge, error) {
+	raw, err := serialize(el)
+	if err != nil {
+		return broker.Challenge{}, err
+	}
+	var deflated bytes.Buffer
+	w, err := flate.NewWriter(&deflated, flate.BestCompression)
+	if err != nil {
+		return broker.Challenge{}, fmt.Errorf("saml: deflate: %w", err)
+	}
+	if _, err := w.Write(raw); err != nil {
+		return broker.Challenge{}, fmt.Errorf("saml: deflate: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return broker.Challenge{}, fmt.Errorf("saml: deflate: %w", err)
+	}
+	query := "SAMLRequest=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes())) +
+		"&RelayState=" + url.QueryEscape(r.State)
+	if sp.c.SignRequests {
+		query += "&SigAlg=" + url.QueryEscape(rsaSHA256)
+		sum := sha256.Sum256([]byte(query))
+		sig, err := sp.c.Signing[0].Key.Sign(rand.Reader, sum[:], crypto.SHA256)
+		if err != nil {
+			return broker.Challenge{}, fmt.Errorf("saml: sign request: %w", err)
+		}
+		query += "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
+	}
+	u, err := url.Parse(destination)
+	if err != nil {
+		return broker.Challenge{}, fmt.Errorf("saml: sign-in address of %s: %w", sp.c.ID, err)
+	}
+	// A query that the provider put into its own address stays in front.
+	if u.RawQuery != "" {
+		query = u.RawQuery + "&" + query
+	}
+	u.RawQuery = query
+	return broker.Challenge{URL: u.String()}, nil
+}
+
+// beginPOST signs the request itself (SAML bindings 3.5).
+func (sp *ServiceProvider) beginPOST(el *etree.Element, r broker.AuthRequest, destination string) (broker.Challenge, error) {
+	if sp.c.SignRequests {
+		key := sp.c.Signing[0]
+		ctx, err := dsig.NewSigningContext(key.Key, [][]byte{key.Certificate.Raw})
+		if err != nil {
+			return broker.Challenge{}, fmt.Errorf("saml: sign request: %w", err)
+		}
+		ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
+		sig, err := ctx.ConstructSignature(el, true)
+		if err != nil {
+			return broker.Challenge{}, fmt.Errorf("saml: sign request: %w", err)
+		}
+		// The schema wants the signature right after the Issuer.
+		el.InsertChildAt(el.FindElement("./Issuer").Index()+1, sig)
+	}
+	raw, err := serialize(el)
+	if err != nil {
+		return broker.Challenge{}, err
+	}
+	return broker.Challenge{URL: destination, Form: url.Values{
+		"SAMLRequest": {base64.StdEncoding.EncodeToString(raw)}, "RelayState": {r.State},
+	}}, nil
+}
