@@ -32,7 +32,7 @@ var statuses = map[broker.Code]struct {
 }{
 	broker.CodeInvalid:         {http.StatusBadRequest, "That did not work"},
 	broker.CodeUnauthenticated: {http.StatusUnauthorized, "You are not signed in"},
-	broker.CodeDenied:          {http.StatusForbidden, "You cannot do this"},
+	broker.CodeDenied:          {http.StatusForbidden, "This is not allowed"},
 	broker.CodeStepUp:          {http.StatusUnauthorized, "One more step is needed"},
 	broker.CodeNotFound:        {http.StatusNotFound, "Nothing here"},
 	broker.CodeConflict:        {http.StatusConflict, "Somebody else was faster"},
