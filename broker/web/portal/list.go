@@ -1,20 +1,20 @@
 package portal
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // pageSize is how many roles one page lists. It bounds the cost of a page for
-// people with thousands of them.
-const pageSize = 100
+// people with thousands of them; they search.
+const pageSize = 50
 
 // ListPage is accounts and roles.
 type ListPage struct {
@@ -24,6 +24,7 @@ type ListPage struct {
 	Regions      []RegionGroup
 	Destination  string // chosen
 	Region       string // chosen
+	Picked       bool   // a destination or a region is chosen
 	Accounts     []AccountView
 	Roles        int // found
 	Total        int // without search
@@ -52,19 +53,18 @@ type AccountView struct {
 	Partition broker.Partition // only where it is not "aws"
 	Color     string
 	Warning   string
-	Labels    []string
+	Labels    string
 	Region    string // chosen, if this partition has it
 	Roles     []RoleView
 }
 
 // RoleView is one row.
 type RoleView struct {
-	ID          broker.AssignmentID
+	ID          string
 	Role        string
 	Description string
-	Lasts       string
-	MFA         bool
-	Fresh       string // the longest age of a sign-in, if limited
+	Terms       string // how long, and what the sign-in must prove
+	Label       string // role and account, for who cannot see the row
 }
 
 // NoRolesPage says why somebody who signed in has nothing.
@@ -96,7 +96,7 @@ func (p *Portal) list(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url.Values) ListPage {
 	out := ListPage{
 		Meta: p.meta(sess, "Accounts and roles", "portal"), Query: q.Get("q"), Total: len(as),
-		Destinations: p.c.Destinations, Region: q.Get("region"),
+		Destinations: p.c.Destinations,
 	}
 	for _, d := range p.c.Destinations {
 		if d.Path == q.Get("destination") {
@@ -106,7 +106,7 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url
 	if len(out.Query) > maxQuery {
 		out.Query = ""
 	}
-	t := terms(out.Query)
+	found := matcher{terms: terms(out.Query)}
 	number, err := strconv.Atoi(q.Get("page"))
 	if err != nil || number < 1 {
 		number = 1
@@ -118,7 +118,7 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url
 		if !slices.Contains(partitions, as[i].Account.Partition) {
 			partitions = append(partitions, as[i].Account.Partition)
 		}
-		if !matches(&as[i], t) {
+		if !found.matches(&as[i]) {
 			continue
 		}
 		if out.Roles >= start && len(rows) < pageSize {
@@ -128,6 +128,9 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url
 	}
 	for _, x := range partitions {
 		out.Regions = append(out.Regions, RegionGroup{x, p.c.Regions[x]})
+		if slices.Contains(p.c.Regions[x], q.Get("region")) {
+			out.Region = q.Get("region")
+		}
 	}
 	if len(rows) > 0 {
 		out.First, out.Last = start+1, start+len(rows)
@@ -138,6 +141,7 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url
 	if start+pageSize < out.Roles {
 		out.Next = pageLink(q, number+1)
 	}
+	out.Picked = out.Destination != "" || out.Region != ""
 	out.Accounts = p.group(rows, out.Region)
 	return out
 }
@@ -177,18 +181,26 @@ func newAccountView(a broker.Account) AccountView {
 	if colorPattern.MatchString(a.Color) {
 		v.Color = a.Color
 	}
-	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
-		v.Labels = append(v.Labels, k+": "+a.Labels[k])
+	labels := make([]string, 0, len(a.Labels))
+	for k, value := range a.Labels {
+		labels = append(labels, k+": "+value)
 	}
+	slices.Sort(labels)
+	v.Labels = strings.Join(labels, " · ")
 	return v
 }
 
 func newRoleView(a *broker.Assignment) RoleView {
-	v := RoleView{ID: a.ID, Role: a.Role, Description: a.Description, Lasts: page.Lasts(a.MaxDuration), MFA: a.Require.MFA}
-	if a.Require.MaxAuthAge > 0 {
-		v.Fresh = page.Lasts(a.Require.MaxAuthAge)
+	terms := "Up to " + page.Lasts(a.MaxDuration)
+	if a.Require.MFA {
+		terms += " · needs a second factor"
 	}
-	return v
+	if a.Require.MaxAuthAge > 0 {
+		terms += " · needs a sign-in of the last " + page.Lasts(a.Require.MaxAuthAge)
+	}
+	return RoleView{
+		ID: string(a.ID), Role: a.Role, Description: a.Description, Terms: terms, Label: a.Role + " in " + a.Account.Name,
+	}
 }
 
 func (p *Portal) noRoles(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {

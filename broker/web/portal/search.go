@@ -18,22 +18,43 @@ func terms(query string) []string {
 	return strings.Fields(strings.ToLower(query))
 }
 
-// matches reports whether each term is part of the account's name, id or one of
-// its labels ("env=production"), or of the role's name.
-func matches(a *broker.Assignment, terms []string) bool {
-	for _, t := range terms {
-		if !containsFold(a.Role, t) && !containsFold(a.Account.Name, t) &&
-			!strings.Contains(string(a.Account.ID), t) && !labelMatches(a.Account.Labels, t) {
+// matcher finds the roles that hold each term in the account's name, id or one
+// of its labels ("env=production"), or in the role's name. It remembers the
+// account it saw last: a list is sorted by account.
+type matcher struct {
+	terms   []string
+	account broker.AccountID
+	open    []string    // terms that this account does not hold
+	labels  [][2]string // of this account
+}
+
+func (m *matcher) matches(a *broker.Assignment) bool {
+	if len(m.terms) == 0 {
+		return true
+	}
+	if m.account != a.Account.ID {
+		m.account, m.open, m.labels = a.Account.ID, m.open[:0], m.labels[:0]
+		for k, v := range a.Account.Labels {
+			m.labels = append(m.labels, [2]string{k, v})
+		}
+		for _, t := range m.terms {
+			if !containsFold(a.Account.Name, t) && !strings.Contains(string(a.Account.ID), t) && !labelMatches(m.labels, t) {
+				m.open = append(m.open, t)
+			}
+		}
+	}
+	for _, t := range m.open {
+		if !containsFold(a.Role, t) {
 			return false
 		}
 	}
 	return true
 }
 
-func labelMatches(labels map[string]string, term string) bool {
+func labelMatches(labels [][2]string, term string) bool {
 	key, value, pair := strings.Cut(term, "=")
-	for k, v := range labels {
-		if pair && strings.EqualFold(k, key) && containsFold(v, value) || !pair && containsFold(v, term) {
+	for _, l := range labels {
+		if pair && strings.EqualFold(l[0], key) && containsFold(l[1], value) || !pair && containsFold(l[1], term) {
 			return true
 		}
 	}
@@ -41,12 +62,9 @@ func labelMatches(labels map[string]string, term string) bool {
 }
 
 // containsFold reports whether s holds the lower-case term, in any case. It
-// does not allocate for ASCII: a search looks at thousands of rows.
+// does not allocate for an ASCII term: a search looks at thousands of rows.
 func containsFold(s, term string) bool {
-	if len(term) == 0 {
-		return true
-	}
-	if c := term[0]; c >= utf8.RuneSelf || !ascii(s) {
+	if !ascii(term) {
 		return strings.Contains(strings.ToLower(s), term)
 	}
 	for i := 0; i+len(term) <= len(s); i++ {
