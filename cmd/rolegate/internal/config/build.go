@@ -1,0 +1,135 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/mapping"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// Engine returns the compiled rules.
+func (c *Config) Engine() *mapping.Engine {
+	e, _ := c.engine.(*mapping.Engine)
+	return e
+}
+
+// File returns the path the configuration was read from.
+func (c *Config) File() string { return c.file }
+
+// Mapping returns the rules as the mapping package wants them.
+func (c *Config) Mapping() mapping.Config {
+	m := mapping.Config{
+		SAMLProviderName: c.AWS.SAML.Provider, OIDCProvider: c.AWS.OIDC.Provider,
+		RoleSession:   mapping.RoleSession(c.RoleSession),
+		ProviderNames: map[broker.AccountID]mapping.ProviderNames{},
+	}
+	if m.OIDCProvider == "" {
+		m.OIDCProvider = hostAndPath(c.AWS.OIDC.Issuer)
+	}
+	for _, p := range c.IdentityProviders {
+		m.Providers = append(m.Providers, c.mappingProvider(p))
+	}
+	for _, a := range c.Accounts {
+		m.Accounts = append(m.Accounts, broker.Account{
+			ID: broker.AccountID(a.ID), Name: a.Name, Partition: broker.Partition(a.Partition), Labels: a.Labels, Color: a.Color, Warning: a.Warning,
+		})
+		if a.Providers != nil {
+			m.ProviderNames[broker.AccountID(a.ID)] = mapping.ProviderNames{SAML: a.Providers.SAML, OIDC: a.Providers.OIDC}
+		}
+	}
+	for _, r := range c.Roles {
+		m.Roles = append(m.Roles, mapping.Role{
+			Name: r.Name, IAMRole: r.IAMRole, Via: broker.Via(r.Via), MaxDuration: time.Duration(r.MaxDuration),
+			Require:     broker.Requirement{MFA: r.Require.MFA, MaxAuthAge: time.Duration(r.Require.MaxAuthAge)},
+			SessionTags: r.SessionTags, TransitiveTagKeys: r.TransitiveTagKeys, Description: r.Description,
+		})
+	}
+	for _, r := range c.Rules {
+		m.Rules = append(m.Rules, mapping.Rule(r))
+	}
+	return m
+}
+
+func (c *Config) mappingProvider(p IdentityProvider) mapping.Provider {
+	out := mapping.Provider{
+		ID: broker.ProviderID(p.ID), Subject: p.Identity.Subject, Username: p.Identity.Username, Email: p.Identity.Email, Groups: p.Identity.Groups,
+		GroupsAbsent: mapping.GroupsAbsent(p.GroupsAbsent), MFA: p.MFA.Policy(),
+	}
+	if p.OIDC != nil {
+		out.IDPTokenProviderURL = hostAndPath(p.OIDC.Issuer)
+	}
+	if p.EmailAuthoritative {
+		out.EmailAuthoritativeDomains = p.EmailDomains
+	}
+	return out
+}
+
+// hostAndPath is how IAM names an OIDC provider.
+func hostAndPath(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Host + strings.TrimSuffix(u.Path, "/")
+}
+
+// Policy returns the proof lists as the broker judges them.
+func (m MFA) Policy() broker.MFAPolicy {
+	return broker.MFAPolicy{AMR: m.AMR, ACR: m.ACR, AuthnContext: m.AuthnContext, Required: m.Required}
+}
+
+// UsesIDPToken reports whether a role needs the corporate ID token.
+func (c *Config) UsesIDPToken() bool {
+	for _, r := range c.Roles {
+		if r.Via == string(broker.ViaIDPToken) {
+			return true
+		}
+	}
+	return false
+}
+
+// ClientSecret returns the secret that an OIDC provider refers to.
+func (c *Config) ClientSecret(o *OIDC) (broker.Secret, error) {
+	if name, ok := strings.CutPrefix(o.ClientSecret, "env:"); ok {
+		v := c.env(name)
+		if v == "" {
+			return broker.Secret{}, fmt.Errorf("the environment variable %s is not set", name)
+		}
+		return broker.NewSecret(v), nil
+	}
+	b, err := os.ReadFile(c.Path(o.ClientSecretFile))
+	if err != nil {
+		return broker.Secret{}, err
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if s == "" {
+		return broker.Secret{}, errors.New("client_secret_file is empty")
+	}
+	return broker.NewSecret(s), nil
+}
+
+// Relaxations lists every insecure_… setting that is on, to be shouted at
+// start-up.
+func (c *Config) Relaxations() []string {
+	var out []string
+	for _, p := range c.IdentityProviders {
+		if p.SAML != nil && p.SAML.InsecureAllowCBC {
+			out = append(out, "identity provider "+p.ID+": insecure_allow_cbc")
+		}
+		if p.OIDC != nil && p.OIDC.InsecureHTTP {
+			out = append(out, "identity provider "+p.ID+": insecure_http")
+		}
+	}
+	if c.InsecureAWSEndpoints != nil {
+		out = append(out, "insecure_aws_endpoints: this is not AWS")
+	}
+	return out
+}

@@ -1,0 +1,256 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/mapping"
+)
+
+func (c *Config) defaults() {
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	for p, d := range map[*string]string{
+		&c.Listen: "127.0.0.1:8080", &c.Store: "sqlite:rolegate.db", &c.Keys.Dir: "certs", &c.AWS.OIDC.Issuer: c.PublicURL,
+	} {
+		if *p == "" {
+			*p = d
+		}
+	}
+	if c.Session.Idle == 0 {
+		c.Session.Idle = Duration(broker.DefaultSessionLimits.Idle)
+	}
+	if c.Session.Absolute == 0 {
+		c.Session.Absolute = Duration(broker.DefaultSessionLimits.Absolute)
+	}
+	for i := range c.IdentityProviders {
+		if p := &c.IdentityProviders[i]; p.Name == "" {
+			p.Name = p.ID
+		}
+	}
+	for i := range c.Accounts {
+		if a := &c.Accounts[i]; a.Partition == "" {
+			a.Partition = string(broker.PartitionAWS)
+		}
+	}
+}
+
+// check holds everything that the types do not.
+func (c *Config) check() Problems {
+	var ps Problems
+	bad := func(path, format string, args ...any) { ps = append(ps, c.problem(path, format, args...)) }
+	c.checkServer(bad)
+	c.checkProviders(bad)
+	c.checkAWS(bad)
+	e, err := mapping.New(c.Mapping())
+	c.engine = e
+	return append(ps, c.mappingProblems(err)...)
+}
+
+type badFunc func(path, format string, args ...any)
+
+func (c *Config) checkServer(bad badFunc) {
+	u, err := url.Parse(c.PublicURL)
+	switch {
+	case c.PublicURL == "":
+		bad("public_url", "it is missing: write the address people use, like https://sso.example.com")
+	case err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
+		bad("public_url", "%q is not https://host, without a path", c.PublicURL)
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+		bad("public_url", "%q must be https; plain http is for loopback names only", c.PublicURL)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		bad("listen", "%q is not ADDRESS:PORT", c.Listen)
+	}
+	if path, ok := strings.CutPrefix(c.Store, "sqlite:"); !ok || path == "" {
+		bad("store", "%q is not sqlite:FILE", c.Store)
+	}
+	if c.TLS != nil && (c.TLS.CertFile == "" || c.TLS.KeyFile == "") {
+		bad("tls", "cert_file and key_file are both needed")
+	}
+	if _, err := c.Proxies(); err != nil {
+		bad("trusted_proxies", "%v", err)
+	}
+	if c.Session.Idle > c.Session.Absolute {
+		bad("session.idle", "idle is longer than absolute")
+	}
+	if time.Duration(c.Session.Idle) < time.Minute {
+		bad("session.idle", "a session lasts a minute at least")
+	}
+	if c.Outbound.CAFile != "" {
+		if _, err := os.Stat(c.Path(c.Outbound.CAFile)); err != nil {
+			bad("outbound.ca_file", "%v", err)
+		}
+	}
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+}
+
+// Proxies returns the networks of trusted_proxies.
+func (c *Config) Proxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, err
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+func (c *Config) checkProviders(bad badFunc) {
+	if len(c.IdentityProviders) == 0 {
+		bad("identity_providers", "at least one is needed")
+	}
+	domains := map[string]string{}
+	for i, p := range c.IdentityProviders {
+		at := index("identity_providers", i)
+		if !idPattern.MatchString(p.ID) {
+			bad(at+".id", "%q: lower-case letters, digits and hyphens are needed", p.ID)
+		}
+		for j, d := range p.EmailDomains {
+			if other, taken := domains[strings.ToLower(d)]; taken {
+				bad(index(at+".email_domains", j), "%s already leads to %s", d, other)
+			}
+			domains[strings.ToLower(d)] = p.ID
+		}
+		if p.EmailAuthoritative && len(p.EmailDomains) == 0 {
+			bad(at+".email_authoritative", "email_domains must say for which domains")
+		}
+		switch {
+		case (p.SAML == nil) == (p.OIDC == nil):
+			bad(at, "one of saml and oidc is needed")
+		case p.SAML != nil:
+			c.checkSAML(bad, at+".saml", p.SAML)
+		default:
+			c.checkOIDC(bad, at+".oidc", p.OIDC)
+		}
+	}
+}
+
+func index(path string, i int) string { return path + "[" + itoa(i) + "]" }
+
+func (c *Config) checkSAML(bad badFunc, at string, s *SAML) {
+	if (s.MetadataURL == "") == (s.MetadataFile == "") {
+		bad(at, "one of metadata_url and metadata_file is needed")
+	}
+	if s.MetadataURL != "" {
+		checkURL(bad, at+".metadata_url", s.MetadataURL, false)
+	}
+	for key, path := range map[string]string{"metadata_file": s.MetadataFile, "metadata_certificate_file": s.MetadataCertificateFile} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(c.Path(path)); err != nil {
+			bad(at+"."+key, "%v", err)
+		}
+	}
+	oneOf(bad, at+".binding", s.Binding, "", "redirect", "post")
+	oneOf(bad, at+".signature", s.Signature, "", "assertion", "response", "both", "either")
+	if s.ClockSkew > Duration(5*time.Minute) {
+		bad(at+".clock_skew", "%s is too long: 5m at most; mend the clocks", time.Duration(s.ClockSkew))
+	}
+	if s.MaxResponse < 0 || s.MaxResponse > 1<<20 {
+		bad(at+".max_response", "%d is not between 1 and %d", s.MaxResponse, 1<<20)
+	}
+}
+
+func (c *Config) checkOIDC(bad badFunc, at string, o *OIDC) {
+	if o.Issuer == "" || o.ClientID == "" {
+		bad(at, "issuer and client_id are needed")
+	}
+	if o.Issuer != "" {
+		checkURL(bad, at+".issuer", o.Issuer, o.InsecureHTTP)
+	}
+	ways := 0
+	for _, set := range []bool{o.ClientSecret != "", o.ClientSecretFile != "", o.PrivateKeyJWT} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		bad(at, "one of client_secret_file, client_secret (env:NAME) and private_key_jwt is needed")
+	}
+	if o.ClientSecret != "" && !strings.HasPrefix(o.ClientSecret, "env:") {
+		bad(at+".client_secret", "a secret does not belong in this file: write env:NAME, or use client_secret_file")
+		return
+	}
+	if ways == 1 && !o.PrivateKeyJWT {
+		if _, err := c.ClientSecret(o); err != nil {
+			bad(at, "%v", err)
+		}
+	}
+	if len(o.Scopes) > 0 && !slices.Contains(o.Scopes, "openid") {
+		bad(at+".scopes", "openid is missing")
+	}
+}
+
+func (c *Config) checkAWS(bad badFunc) {
+	if u, err := url.Parse(c.AWS.OIDC.Issuer); c.usesOIDC() && (err != nil || u.Scheme != "https" || u.Port() != "" || u.RawQuery != "" || u.Fragment != "" || u.Host == "") {
+		bad("aws.oidc.issuer", "%q is not https without a port: IAM takes nothing else", c.AWS.OIDC.Issuer)
+	}
+	for name := range c.AWS.Partitions {
+		if !slices.Contains(broker.Partitions(), broker.Partition(name)) {
+			bad("aws.partitions."+name, "no such partition: aws, aws-us-gov, aws-cn or aws-eusc")
+		}
+	}
+	if e := c.InsecureAWSEndpoints; e != nil {
+		for key, s := range map[string]string{"sts": e.STS, "signin": e.SignIn, "console": e.Console} {
+			if u, err := url.Parse(s); s != "" && (err != nil || u.Host == "" || u.Path != "") {
+				bad("insecure_aws_endpoints."+key, "%q is not scheme://host:port", s)
+			}
+		}
+	}
+}
+
+func (c *Config) usesOIDC() bool {
+	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r.Via == string(broker.ViaOIDC) })
+}
+
+func checkURL(bad badFunc, path, s string, http bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
+		bad(path, "%q is no address", s)
+		return
+	}
+	if u.Scheme == "http" && !http && !loopback(u.Hostname()) {
+		bad(path, "%q must be https", s)
+	}
+}
+
+func oneOf(bad badFunc, path, v string, allowed ...string) {
+	if slices.Contains(allowed, v) {
+		return
+	}
+	text := strings.Join(slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" }), ", ")
+	if near := nearest(v, allowed); near != "" {
+		bad(path, "%q is not one of %s (did you mean %q?)", v, text, near)
+		return
+	}
+	bad(path, "%q is not one of %s", v, text)
+}
+
+// Path returns p, relative to the file's folder.
+func (c *Config) Path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, p)
+}

@@ -1,0 +1,192 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func env(name string) string { return map[string]string{"ENTRA_SECRET": "planted"}[name] }
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s: %s", path, d)
+	}
+}
+
+// TestGoldenProblems ensures that all mistakes are listed at once, with line
+// and nearest key, and that a secret written into the file is not repeated.
+func TestGoldenProblems(t *testing.T) {
+	for _, name := range []string{"wrong", "syntax"} {
+		_, err := config.Load(filepath.Join("testdata", name+".yaml"), env)
+		if err == nil {
+			t.Fatalf("%s: accepted", name)
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the secret is in the message: %v", err)
+		}
+		golden(t, filepath.Join("testdata", name+".golden"), []byte(err.Error()+"\n"))
+	}
+}
+
+func TestFull(t *testing.T) {
+	c, err := config.Load("testdata/full.yaml", env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.ClientSecret(c.IdentityProviders[1].OIDC)
+	if err != nil || s.Reveal() != "planted" {
+		t.Error(s, err)
+	}
+	if c.Engine() == nil || time.Duration(c.Session.Idle) != 30*time.Minute || c.Path("certs") != "testdata/certs" || c.UsesIDPToken() || len(c.Relaxations()) != 0 {
+		t.Errorf("%+v", c)
+	}
+	if d := cmp.Diff([][]string{{"mfa"}, {"pwd", "otp"}}, c.IdentityProviders[1].MFA.Policy().AMR); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestOneMistake ensures what single mistakes say.
+func TestOneMistake(t *testing.T) {
+	full, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, old, new, says string }{
+		{"http", "https://sso.example.com", "http://sso.example.com", "must be https"},
+		{"path", "https://sso.example.com", "https://sso.example.com/x", "without a path"},
+		{"listen", "127.0.0.1:8080", "8080", "ADDRESS:PORT"},
+		{"store", "sqlite:rolegate.db", "mysql:x", "sqlite:FILE"},
+		{"idle", "idle: 30m", "idle: 10h", "longer than absolute"},
+		{"skew", "clock_skew: 60s", "clock_skew: 1h", "5m at most"},
+		{"two ways", "identity: {username", "oidc: {issuer: https://x.example, client_id: a, private_key_jwt: true}\n    identity: {username", "one of saml and oidc"},
+		{"secret unset", "env:ENTRA_SECRET", "env:NOT_SET", "NOT_SET is not set"},
+		{"domain twice", "name: Entra ID", "email_domains: [EXAMPLE.com]\n    name: Entra ID", "already leads to okta"},
+		{"unknown partition", "role_session:", "aws: {partitions: {aws-moon: {}}}\nrole_session:", "no such partition"},
+		{"issuer with port", "via: saml", "via: oidc", ""},
+		{"proof", "[mfa, [pwd, otp]]", "mfa", "a list is needed"},
+		{"duplicate key", "listen: 127", "listen: 127.0.0.1:1\nlisten: 127", "listen"},
+		{"duration", "max_duration: 8h", "max_duration: 8 hours", "write it like"},
+		{"endpoint", "role_session:", "insecure_aws_endpoints: {sts: \"http://localhost:1/x\"}\nrole_session:", "scheme://host:port"},
+		{"empty", "", "", "empty or no mapping"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(string(full), tt.old, tt.new, 1)
+			if tt.name == "empty" {
+				text = ""
+			}
+			if tt.name == "issuer with port" {
+				text = strings.Replace(text, "role_session:", "aws: {oidc: {issuer: \"https://sso.example.com:8443\"}}\nrole_session:", 1)
+				tt.says = "without a port"
+			}
+			_, err := config.Parse("testdata/x.yaml", []byte(text), env)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// TestGoldenSchema keeps docs/config.schema.json in step with the types, and
+// checks the example against it.
+func TestGoldenSchema(t *testing.T) {
+	raw, err := schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "../../../../docs/config.schema.json", raw)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(path string) error {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		if err := yaml.Load(b, &v); err != nil {
+			t.Fatal(err)
+		}
+		js, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inst, err := jsonschema.UnmarshalJSON(bytes.NewReader(js))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(inst)
+	}
+	if err := validate("testdata/full.yaml"); err != nil {
+		t.Error(err)
+	}
+	if validate("testdata/wrong.yaml") == nil {
+		t.Error("the schema takes the wrong file too")
+	}
+}
+
+func TestRelaxationsAreListed(t *testing.T) {
+	full, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("want_encrypted: false", "insecure_allow_cbc: true", "client_id: abc", "client_id: abc, insecure_http: true",
+		"role_session:", "insecure_aws_endpoints: {sts: \"http://localhost:1\"}\nrole_session:").Replace(string(full))
+	c, err := config.Parse("testdata/x.yaml", []byte(text), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := c.Relaxations(); len(r) != 3 {
+		t.Errorf("%q", r)
+	}
+}
+
+// FuzzParse: no bytes panic, and what is accepted has rules that compiled.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"full", "wrong", "syntax"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := config.Parse("x.yaml", b, env)
+		if err == nil && c.Engine() == nil {
+			t.Error("accepted without rules")
+		}
+	})
+}

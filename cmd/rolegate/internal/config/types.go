@@ -1,0 +1,248 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// Config is the whole file.
+type Config struct {
+	PublicURL         string             `yaml:"public_url" jsonschema:"required" jsonschema_description:"Where people reach rolegate: https://host without a path; plain http on loopback names only."`
+	Listen            string             `yaml:"listen,omitempty" jsonschema_description:"Address to listen on, default 127.0.0.1:8080."`
+	Store             string             `yaml:"store,omitempty" jsonschema_description:"sqlite:FILE, default sqlite:rolegate.db."`
+	Keys              Keys               `yaml:"keys,omitempty"`
+	TLS               *TLS               `yaml:"tls,omitempty" jsonschema_description:"Serve HTTPS here; without it a proxy must."`
+	TrustedProxies    []string           `yaml:"trusted_proxies,omitempty" jsonschema_description:"Networks whose X-Forwarded-For is believed."`
+	Session           Session            `yaml:"session,omitempty"`
+	IdentityProviders []IdentityProvider `yaml:"identity_providers" jsonschema:"required"`
+	Accounts          []Account          `yaml:"accounts" jsonschema:"required"`
+	Roles             []Role             `yaml:"roles" jsonschema:"required"`
+	Rules             []Rule             `yaml:"rules" jsonschema:"required"`
+	RoleSession       RoleSession        `yaml:"role_session,omitempty"`
+	AWS               AWS                `yaml:"aws,omitempty"`
+	Outbound          Outbound           `yaml:"outbound,omitempty"`
+
+	InsecureAWSEndpoints *AWSEndpoints `yaml:"insecure_aws_endpoints,omitempty" jsonschema_description:"Replace AWS's hosts; for a sandbox only."`
+
+	file   string
+	dir    string
+	env    func(string) string
+	root   *yaml.Node
+	engine engine
+}
+
+// Keys says where the keys are.
+type Keys struct {
+	Dir string `yaml:"dir,omitempty" jsonschema_description:"Folder of the keys, default certs."`
+}
+
+// TLS names the server's certificate; the files are read again when they change.
+type TLS struct {
+	CertFile string `yaml:"cert_file" jsonschema:"required"`
+	KeyFile  string `yaml:"key_file" jsonschema:"required"`
+}
+
+// Session limits browser sessions.
+type Session struct {
+	Idle     Duration `yaml:"idle,omitempty" jsonschema_description:"Ends a session after this long without use, default 1h."`
+	Absolute Duration `yaml:"absolute,omitempty" jsonschema_description:"Ends a session this long after sign-in, default 10h."`
+}
+
+// IdentityProvider is one upstream, SAML or OpenID Connect.
+type IdentityProvider struct {
+	ID           string   `yaml:"id" jsonschema:"required" jsonschema_description:"Part of the routes: lower-case letters, digits, hyphens. Never change it."`
+	Name         string   `yaml:"name,omitempty" jsonschema_description:"On the sign-in button, default the id."`
+	EmailDomains []string `yaml:"email_domains,omitempty" jsonschema_description:"Choose this provider by e-mail address."`
+	SAML         *SAML    `yaml:"saml,omitempty"`
+	OIDC         *OIDC    `yaml:"oidc,omitempty"`
+	Identity     Identity `yaml:"identity,omitempty"`
+	GroupsAbsent string   `yaml:"groups_absent,omitempty" jsonschema:"enum=refuse,enum=none" jsonschema_description:"What a missing groups claim means, default refuse."`
+	MFA          MFA      `yaml:"mfa,omitempty"`
+	// EmailAuthoritative makes an e-mail address the lasting key of a person.
+	EmailAuthoritative bool `yaml:"email_authoritative,omitempty" jsonschema_description:"This provider alone gives out the addresses in email_domains, so an e-mail NameID may be the subject."`
+}
+
+// SAML is our service-provider side.
+type SAML struct {
+	MetadataURL             string   `yaml:"metadata_url,omitempty"`
+	MetadataFile            string   `yaml:"metadata_file,omitempty"`
+	MetadataCertificateFile string   `yaml:"metadata_certificate_file,omitempty" jsonschema_description:"Metadata must be signed with this certificate."`
+	EntityID                string   `yaml:"entity_id,omitempty" jsonschema_description:"Picks one provider out of a federation's metadata."`
+	SignRequests            *bool    `yaml:"sign_requests,omitempty" jsonschema_description:"Default true."`
+	WantEncrypted           bool     `yaml:"want_encrypted,omitempty"`
+	Binding                 string   `yaml:"binding,omitempty" jsonschema:"enum=redirect,enum=post"`
+	Signature               string   `yaml:"signature,omitempty" jsonschema:"enum=assertion,enum=response,enum=both,enum=either" jsonschema_description:"What must be signed, default assertion."`
+	ClockSkew               Duration `yaml:"clock_skew,omitempty" jsonschema_description:"Default 60s, at most 5m."`
+	MaxResponse             int      `yaml:"max_response,omitempty" jsonschema_description:"Largest SAMLResponse in bytes of base64, default 262144."`
+	InsecureAllowCBC        bool     `yaml:"insecure_allow_cbc,omitempty" jsonschema_description:"Decrypt AES-CBC, which can be tampered with."`
+}
+
+// OIDC is our relying-party side.
+type OIDC struct {
+	Issuer           string   `yaml:"issuer" jsonschema:"required"`
+	ClientID         string   `yaml:"client_id" jsonschema:"required"`
+	ClientSecretFile string   `yaml:"client_secret_file,omitempty"`
+	ClientSecret     string   `yaml:"client_secret,omitempty" jsonschema:"pattern=^env:" jsonschema_description:"env:NAME of an environment variable; never the secret itself."`
+	PrivateKeyJWT    bool     `yaml:"private_key_jwt,omitempty" jsonschema_description:"Authenticate with the sp-signing key instead of a secret."`
+	Scopes           []string `yaml:"scopes,omitempty"`
+	UserInfo         bool     `yaml:"userinfo,omitempty"`
+	Algorithms       []string `yaml:"algorithms,omitempty"`
+	ClockSkew        Duration `yaml:"clock_skew,omitempty"`
+	InsecureHTTP     bool     `yaml:"insecure_http,omitempty" jsonschema_description:"Take an issuer over plain http."`
+}
+
+// Identity holds CEL expressions over claims and subject.
+type Identity struct {
+	Subject  string `yaml:"subject,omitempty"`
+	Username string `yaml:"username,omitempty"`
+	Email    string `yaml:"email,omitempty"`
+	Groups   string `yaml:"groups,omitempty"`
+}
+
+// MFA says what proves a second factor.
+type MFA struct {
+	AMR          Proofs `yaml:"amr,omitempty"`
+	ACR          Proofs `yaml:"acr,omitempty"`
+	AuthnContext Proofs `yaml:"authn_context,omitempty"`
+	Required     bool   `yaml:"required,omitempty" jsonschema_description:"Refuse every sign-in without proof."`
+}
+
+// Account is an AWS account.
+type Account struct {
+	ID        string            `yaml:"id" jsonschema:"required,pattern=^[0-9]{12}$"`
+	Name      string            `yaml:"name" jsonschema:"required"`
+	Partition string            `yaml:"partition,omitempty" jsonschema:"enum=aws,enum=aws-us-gov,enum=aws-cn,enum=aws-eusc"`
+	Labels    map[string]string `yaml:"labels,omitempty"`
+	Color     string            `yaml:"color,omitempty"`
+	Warning   string            `yaml:"warning,omitempty"`
+	Providers *ProviderNames    `yaml:"providers,omitempty" jsonschema_description:"Names of rolegate's providers in this account's IAM, where they differ."`
+}
+
+// ProviderNames are the names of our providers in IAM.
+type ProviderNames struct {
+	SAML string `yaml:"saml,omitempty"`
+	OIDC string `yaml:"oidc,omitempty"`
+}
+
+// Role is an IAM role under rolegate's name for it.
+type Role struct {
+	Name              string            `yaml:"name" jsonschema:"required"`
+	IAMRole           string            `yaml:"iam_role" jsonschema:"required" jsonschema_description:"Name in IAM, with its path if it has one."`
+	Via               string            `yaml:"via,omitempty" jsonschema:"enum=saml,enum=oidc,enum=idp_token"`
+	MaxDuration       Duration          `yaml:"max_duration,omitempty" jsonschema_description:"Longest role session, 15m to 12h, default 1h."`
+	Require           Require           `yaml:"require,omitempty"`
+	SessionTags       map[string]string `yaml:"session_tags,omitempty" jsonschema_description:"CEL over identity, each a string."`
+	TransitiveTagKeys []string          `yaml:"transitive_tag_keys,omitempty"`
+	Description       string            `yaml:"description,omitempty"`
+}
+
+// Require is what a role asks of the sign-in.
+type Require struct {
+	MFA        bool     `yaml:"mfa,omitempty"`
+	MaxAuthAge Duration `yaml:"max_auth_age,omitempty"`
+}
+
+// Rule gives people roles in accounts.
+type Rule struct {
+	Name     string   `yaml:"name" jsonschema:"required"`
+	Groups   []string `yaml:"groups,omitempty"`
+	Pattern  string   `yaml:"pattern,omitempty"`
+	When     string   `yaml:"when,omitempty"`
+	Accounts []string `yaml:"accounts,omitempty"`
+	Roles    []string `yaml:"roles,omitempty"`
+	TimeZone string   `yaml:"time_zone,omitempty"`
+}
+
+// RoleSession holds CEL expressions over identity.
+type RoleSession struct {
+	Name           string `yaml:"name,omitempty"`
+	SourceIdentity string `yaml:"source_identity,omitempty"`
+}
+
+// AWS is how we appear to AWS and which of its endpoints we use.
+type AWS struct {
+	SAML       AWSSAML              `yaml:"saml,omitempty"`
+	OIDC       AWSOIDC              `yaml:"oidc,omitempty"`
+	Partitions map[string]Partition `yaml:"partitions,omitempty"`
+}
+
+// AWSSAML is our SAML side towards IAM.
+type AWSSAML struct {
+	EntityID string `yaml:"entity_id,omitempty" jsonschema_description:"Default public_url/aws/saml/metadata."`
+	Provider string `yaml:"provider,omitempty" jsonschema_description:"Name of the SAML provider in IAM, default rolegate."`
+}
+
+// AWSOIDC is our OIDC side towards IAM.
+type AWSOIDC struct {
+	Issuer                   string `yaml:"issuer,omitempty" jsonschema_description:"https without port, default public_url."`
+	Audience                 string `yaml:"audience,omitempty" jsonschema_description:"Default sts.amazonaws.com."`
+	Provider                 string `yaml:"provider,omitempty" jsonschema_description:"Host and path of the OIDC provider in IAM, default that of the issuer."`
+	UnverifiedSourceIdentity bool   `yaml:"unverified_source_identity,omitempty" jsonschema_description:"Also put the source identity into ID tokens. AWS's claim name was not verified."`
+}
+
+// Partition sets endpoints and SAML values of one partition.
+type Partition struct {
+	STSRegions    []string `yaml:"sts_regions,omitempty"`
+	SignInRegions []string `yaml:"signin_regions,omitempty"`
+	Audience      string   `yaml:"audience,omitempty"`
+	Recipient     string   `yaml:"recipient,omitempty"`
+}
+
+// AWSEndpoints are base URLs of a sandbox.
+type AWSEndpoints struct {
+	STS     string `yaml:"sts,omitempty"`
+	SignIn  string `yaml:"signin,omitempty"`
+	Console string `yaml:"console,omitempty"`
+}
+
+// Outbound says where rolegate may connect to.
+type Outbound struct {
+	Allow  []string `yaml:"allow,omitempty" jsonschema_description:"Further hosts that may be private and that documents may name."`
+	CAFile string   `yaml:"ca_file,omitempty" jsonschema_description:"Further roots for outgoing TLS, PEM."`
+}
+
+// Duration is a time.Duration written like 90s or 8h.
+type Duration time.Duration
+
+// UnmarshalText reads Go's duration syntax.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is no duration: write it like 90s, 15m or 8h", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Proofs are alternatives; each is one value, or a list that must all be there.
+type Proofs [][]string
+
+// UnmarshalYAML reads a list of strings and lists of strings.
+func (p *Proofs) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode {
+		return fmt.Errorf("line %d: a list is needed, like [mfa, [pwd, otp]]", n.Line)
+	}
+	for _, x := range n.Content {
+		var one string
+		if x.Kind == yaml.ScalarNode && x.Decode(&one) == nil && one != "" {
+			*p = append(*p, []string{one})
+			continue
+		}
+		var all []string
+		if x.Kind != yaml.SequenceNode || x.Decode(&all) != nil || len(all) == 0 {
+			return fmt.Errorf("line %d: a value or a list of values is needed, like mfa or [pwd, otp]", x.Line)
+		}
+		*p = append(*p, all)
+	}
+	return nil
+}
+
+// engine is what Load compiles the rules into.
+type engine interface {
+	broker.RoleMapper
+	broker.IdentityMapper
+}
