@@ -199,6 +199,14 @@ func TestGo(t *testing.T) {
 			}
 		}
 	})
+	t.Run("HEAD", func(t *testing.T) {
+		h := newHouse(t)
+		h.signIn()
+		h.do(http.MethodHead, link, nil, typed).want(t, http.StatusNoContent)
+		if h.aws.assumed != 0 {
+			t.Error("a role was assumed for a HEAD")
+		}
+	})
 	t.Run("not mine", func(t *testing.T) {
 		h := newHouse(t)
 		h.signIn()

@@ -143,6 +143,9 @@ func (s *Server) saveTrace(r *http.Request, info *requestInfo, err error) {
 	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited:
 		return
 	}
+	if errors.Is(err, errCrossSite) {
+		return
+	}
 	info.trace.Fail("request", "%s %s: %v", clip(r.Method, 20), clip(r.URL.Path, 200), err)
 	// The answer does not wait long for a store that may be what is broken.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)

@@ -157,22 +157,26 @@ func (s *Server) logAccess(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.c.Now()
 		rec := &recorder{ResponseWriter: w}
+		defer func() { s.logRequest(r, rec, s.c.Now().Sub(start)) }() // deferred: an aborted request has its line too
 		next.ServeHTTP(rec, r)
-		info := requestFrom(r.Context())
-		attrs := []slog.Attr{
-			slog.String("method", clip(r.Method, 20)), slog.String("path", clip(r.URL.Path, 200)), slog.String("route", info.pattern),
-			slog.Int("status", rec.status), slog.Int("bytes", rec.bytes), slog.Duration("took", s.c.Now().Sub(start).Round(time.Microsecond)),
-			slog.String("remote", info.Remote), slog.String("request_id", info.ID),
-		}
-		level := slog.LevelInfo
-		if info.code != "" {
-			attrs = append(attrs, slog.String("code", string(info.code)), slog.String("trace_id", info.trace.ID), slog.String("error", info.cause))
-			if rec.status >= http.StatusInternalServerError {
-				level = slog.LevelError
-			}
-		}
-		s.c.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 	})
+}
+
+func (s *Server) logRequest(r *http.Request, rec *recorder, took time.Duration) {
+	info := requestFrom(r.Context())
+	attrs := []slog.Attr{
+		slog.String("method", clip(r.Method, 20)), slog.String("path", clip(r.URL.Path, 200)), slog.String("route", info.pattern),
+		slog.Int("status", rec.status), slog.Int("bytes", rec.bytes), slog.Duration("took", took.Round(time.Microsecond)),
+		slog.String("remote", info.Remote), slog.String("request_id", info.ID),
+	}
+	level := slog.LevelInfo
+	if info.code != "" {
+		attrs = append(attrs, slog.String("code", string(info.code)), slog.String("trace_id", info.trace.ID), slog.String("error", info.cause))
+		if rec.status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	}
+	s.c.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 func clip(s string, n int) string {
@@ -244,8 +248,7 @@ func (s *Server) crossOrigin(public *url.URL) (Middleware, error) {
 	}
 	guard.AddInsecureBypassPattern(federation.PatternACS)
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.renderError(w, r, broker.Errorf(broker.CodeDenied, "Another website sent this request in your name, so it was not carried out.").
-			Fix("If you meant to do it, open the portal and do it there."))
+		s.renderError(w, r, errCrossSite)
 	}))
 	return guard.Handler, nil
 }
@@ -306,6 +309,8 @@ func (m *missWriter) WriteHeader(status int)      { m.status = status }
 var (
 	errNotFound = broker.Errorf(broker.CodeNotFound, "There is no page at this address.").
 			Fix("Check the address, or go to the portal.")
+	errCrossSite = broker.Errorf(broker.CodeDenied, "Another website sent this request in your name, so it was not carried out.").
+			Fix("If you meant to do it, open the portal and do it there.")
 	errMethod = broker.Errorf(broker.CodeInvalid, "This address does not work that way.").
 			Fix("Go to the portal and start there.")
 )

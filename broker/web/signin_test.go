@@ -98,7 +98,7 @@ func TestACSIgnoresTheSession(t *testing.T) {
 // TestReturnToStaysHere ensures that no sign-in ends on another site.
 func TestReturnToStaysHere(t *testing.T) {
 	for _, to := range []string{
-		"https://evil.example/", "//evil.example/", `/\evil.example`, "/\t/evil.example", "javascript:alert(1)", "evil.example", "/%0d%0aSet-Cookie:x",
+		"https://evil.example/", "//evil.example/", `/\evil.example`, "/\t/evil.example", "javascript:alert(1)", "evil.example", "/%0d%0aSet-Cookie:x", "/%2Fevil.example?entry=direct", "/.//evil.example?entry=direct",
 	} {
 		t.Run(to, func(t *testing.T) {
 			h := newHouse(t)

@@ -52,7 +52,7 @@ func (p *Portal) Mount(handle Handle) {
 	// Public.
 	handle("GET /signin", p.chooser)
 	handle("POST /signin", p.chooseByEmail)
-	handle("GET /signin/{idp}", p.start)
+	handle("GET /signin/{idp}", p.unlessPrefetch(p.start))
 	handle("POST /signin/{idp}", p.stepUp)
 	handle("POST /signout", p.signOut)
 	// Signed in.
@@ -119,17 +119,21 @@ func (p *Portal) fail(sess *broker.Session, err error, returnTo string) error {
 
 func (p *Portal) unlessPrefetch(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if prefetch(r) {
-			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusNoContent)
-			return nil
+		if !prefetch(r) {
+			return h(w, r)
 		}
-		return h(w, r)
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return nil
 	}
 }
 
-// prefetch reports whether the browser asks ahead of the person.
+// prefetch reports whether the browser asks ahead of the person, or for the
+// headers only.
 func prefetch(r *http.Request) bool {
+	if r.Method == http.MethodHead {
+		return true
+	}
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		v := strings.ToLower(r.Header.Get(name))
 		if strings.Contains(v, "prefetch") || strings.Contains(v, "prerender") || strings.Contains(v, "preview") {

@@ -128,11 +128,6 @@ func continueTo(provider, href string) ContinuePage {
 }
 
 func (p *Portal) start(w http.ResponseWriter, r *http.Request) error {
-	if prefetch(r) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
 	x, begun, err := p.begin(w, r, nil)
 	if err != nil {
 		return err

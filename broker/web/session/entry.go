@@ -3,6 +3,8 @@ package session
 import (
 	"net/url"
 	"strings"
+
+	"github.com/rolegate/rolegate/broker"
 )
 
 // EntryPath is the deep link's route; only there does an entry matter.
@@ -37,5 +39,5 @@ func SplitEntry(to string) (string, bool) {
 	entered := u.Path == EntryPath && q.Get(entryParam) == entryDirect
 	q.Del(entryParam)
 	u.RawQuery = q.Encode()
-	return u.String(), entered
+	return broker.LocalPath(u.String()), entered
 }

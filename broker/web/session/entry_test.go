@@ -1,0 +1,30 @@
+package session_test
+
+import (
+	"testing"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/session"
+)
+
+// FuzzSplitEntry ensures that what is left of a return path is a local path
+// without an entry, and that only the deep link can hold one.
+func FuzzSplitEntry(f *testing.F) {
+	for _, s := range []string{"/", "/go?entry=direct", "/go?account=a&entry=direct&role=b", "/x?entry=direct", "/%2fevil?entry=direct", "/go?entry=%zz", "/go?entry=direct&entry=x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		to := broker.LocalPath(s)
+		bare, entered := session.SplitEntry(to)
+		if bare != broker.LocalPath(bare) {
+			t.Errorf("%q became %q, which is not local", to, bare)
+		}
+		if again, still := session.SplitEntry(bare); still || again != bare {
+			t.Errorf("%q still holds an entry", bare)
+		}
+		marked, ok := session.SplitEntry(session.MarkEntry(bare))
+		if entered && (!ok || marked != bare) {
+			t.Errorf("%q does not survive being marked: %q", bare, marked)
+		}
+	})
+}
