@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -34,9 +32,10 @@ type Audience struct {
 	Recipient string // the sign-in URL; trust policies compare SAML:aud with it
 }
 
-// DefaultAudiences are AWS's values by partition. Those of aws come from the
-// IAM User Guide; the audience of the other partitions is not documented and
-// can be set in the configuration.
+// DefaultAudiences are AWS's values by partition. The recipient of aws is in
+// the IAM User Guide and its audience is known from assertions that STS took;
+// the other audiences and recipients are not documented by AWS, so the
+// configuration can set each.
 func DefaultAudiences() map[broker.Partition]Audience {
 	return map[broker.Partition]Audience{
 		broker.PartitionAWS:      {"urn:amazon:webservices", "https://signin.aws.amazon.com/saml"},
@@ -48,34 +47,20 @@ func DefaultAudiences() map[broker.Partition]Audience {
 
 // Config of an [Issuer]. Zero values mean the defaults named.
 type Config struct {
-	PublicURL      string
-	EntityID       string // default PublicURL/aws/saml/metadata
-	OIDCIssuer     string // default PublicURL
-	OIDCAudience   string // default sts.amazonaws.com
-	Audiences      map[broker.Partition]Audience
-	SourceIdentity bool // also put the source identity into ID tokens; AWS's claim name is unverified
+	PublicURL      string                        // scheme://host[:port] of the portal
+	EntityID       string                        // default PublicURL/aws/saml/metadata
+	OIDCIssuer     string                        // https without port; default PublicURL
+	OIDCAudience   string                        // default sts.amazonaws.com
+	Audiences      map[broker.Partition]Audience // empty fields: see [DefaultAudiences]
+	SourceIdentity bool                          // also put the source identity into ID tokens; AWS's claim name is unverified
 	Keys           *Keys
 	Now            func() time.Time
-	Rand           io.Reader
+	Rand           io.Reader // for ids
 }
 
-// Issuer mints and publishes. It is safe for concurrent use.
-type Issuer struct {
-	c       Config
-	saml    samlSigner
-	oidc    jose.Signer
-	oidcKID string
-}
-
-// New returns an issuer, or what is wrong with the configuration.
-func New(c Config) (*Issuer, error) {
+// withDefaults returns c completed.
+func (c Config) withDefaults() Config {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Path != "" {
-		return nil, fmt.Errorf("issuer: public URL %q is not scheme://host", c.PublicURL)
-	}
-	if c.Keys == nil {
-		return nil, errors.New("issuer: keys are needed")
-	}
 	if c.EntityID == "" {
 		c.EntityID = c.PublicURL + "/aws/saml/metadata"
 	}
@@ -103,29 +88,98 @@ func New(c Config) (*Issuer, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	i := &Issuer{c: c}
-	key := c.Keys.Active(AWSSAML)
-	if key.RSA() == nil {
-		return nil, errors.New("issuer: no RSA key for assertions")
+	return c
+}
+
+// Validate lists everything that is wrong. An OIDC issuer that IAM would not
+// take is an error only if it was set: with the default one, ID tokens are
+// refused when they are asked for.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("issuer: "+format, args...)) }
+	d := c.withDefaults()
+	if u, err := url.Parse(d.PublicURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
+		u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		bad("public URL %q is not scheme://host", c.PublicURL)
 	}
-	i.saml = samlSigner{key: key.Signer(), certificate: base64.StdEncoding.EncodeToString(key.Certificate.Raw)}
-	var err error
-	if i.oidc, i.oidcKID, err = newTokenSigner(c.Keys.Active(AWSOIDC)); err != nil {
+	if c.OIDCIssuer != "" {
+		if err := issuerURL(c.OIDCIssuer); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if !plainText(d.EntityID, 1024) {
+		bad("entity ID %q: 1 to 1024 characters without spaces are needed (SAML core 8.3.6)", c.EntityID)
+	}
+	if !plainText(d.OIDCAudience, 255) {
+		bad("OIDC audience %q: 1 to 255 characters without spaces are needed", c.OIDCAudience)
+	}
+	for p, a := range d.Audiences {
+		if u, err := url.Parse(a.Recipient); err != nil || u.Scheme != "https" || u.Host == "" || !plainText(a.Recipient, 1024) || !plainText(a.Audience, 1024) {
+			bad("partition %s: audience %q and recipient %q (an https URL) are needed", p, a.Audience, a.Recipient)
+		}
+	}
+	if c.Keys == nil {
+		bad("keys are needed")
+	}
+	return errors.Join(errs...)
+}
+
+// issuerURL holds IAM's rules for the URL of an OIDC provider
+// (CreateOpenIDConnectProvider): https, no query, no port, 255 characters. The
+// port rule is a "should" of IAM; STS derives condition keys from the URL.
+func issuerURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.HasSuffix(s, "/") || !plainText(s, 255) {
+		return fmt.Errorf("issuer: IAM takes no OIDC issuer %q: https without port, query and trailing slash is needed", s)
+	}
+	return nil
+}
+
+func plainText(s string, most int) bool {
+	return s != "" && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
+	})
+}
+
+// Issuer mints and publishes, with the keys as they were when it was made. It
+// is safe for concurrent use.
+type Issuer struct {
+	c        Config
+	saml     samlSigner
+	oidc     jose.Signer
+	samlKeys []Key
+	oidcKeys []Key
+	noTokens error // why no ID token can be minted
+}
+
+// New returns an issuer, or what is wrong with the configuration.
+func New(c Config) (*Issuer, error) {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	return i, nil
+	c = c.withDefaults()
+	i := &Issuer{c: c, samlKeys: c.Keys.Published(AWSSAML), oidcKeys: c.Keys.Published(AWSOIDC), noTokens: issuerURL(c.OIDCIssuer)}
+	key := i.samlKeys[0]
+	i.saml = samlSigner{key: key.Signer(), size: key.RSA().Size(), certificate: base64.StdEncoding.EncodeToString(key.Certificate.Raw)}
+	var err error
+	i.oidc, err = newTokenSigner(i.oidcKeys[0])
+	return i, err
 }
 
 // Assert mints one assertion for one STS call: [broker.ViaSAML] a signed
-// response, [broker.ViaOIDC] an ID token. Anything AWS would not take is an
-// error of ours: nothing is minted that would only fail later.
+// response, [broker.ViaOIDC] an ID token. Anything AWS would not take is
+// refused with CodeDenied: nothing is minted that would only fail later.
 func (i *Issuer) Assert(_ context.Context, r broker.AssertionRequest) (broker.Assertion, error) {
-	if err := check(r); err != nil {
-		return broker.Assertion{}, fmt.Errorf("issuer: refuse to mint for %s: %w", r.RoleARN, err)
+	tagKeys := sortedKeys(r.SessionTags)
+	if err := check(r, tagKeys); err != nil {
+		return broker.Assertion{}, broker.Errorf(broker.CodeDenied, "AWS would not accept this role session, so rolegate did not ask for it.").
+			Fix("Your administrator can mend the session name, source identity, tags or role in rolegate's configuration; the trace names the one at fault.").
+			Because(fmt.Errorf("issuer: refuse to mint for %q: %w", r.RoleARN, err))
 	}
 	switch r.Via {
 	case broker.ViaSAML:
-		return i.mintSAML(r)
+		return i.mintSAML(r, tagKeys)
 	case broker.ViaOIDC:
 		return i.mintToken(r)
 	default:
@@ -133,109 +187,28 @@ func (i *Issuer) Assert(_ context.Context, r broker.AssertionRequest) (broker.As
 	}
 }
 
-// check holds AWS's rules for what goes into an assertion: names and source
-// identity [A-Za-z0-9_+=,.@-]{2,64}, role and provider in one partition and
-// account, tags as in "Passing session tags in STS". It parses by hand: it is
-// on the path of every mint.
-func check(r broker.AssertionRequest) error {
-	switch {
-	case !ownedBy(string(r.RoleARN), r.Account, "role/"):
-		return fmt.Errorf("%q is no role of account %s in partition %s", r.RoleARN, r.Account.ID, r.Account.Partition)
-	case r.Via == broker.ViaSAML && !ownedBy(string(r.ProviderARN), r.Account, "saml-provider/"):
-		return fmt.Errorf("%q is no SAML provider of the role's account", r.ProviderARN)
-	case !sessionName(r.SessionName):
-		return fmt.Errorf("session name %q", r.SessionName)
-	case !sessionName(r.SourceIdentity):
-		return fmt.Errorf("source identity %q", r.SourceIdentity)
-	case r.Subject.IsZero():
-		return errors.New("no subject")
-	}
-	if err := broker.ValidDuration(r.Duration); err != nil {
-		return err
-	}
-	return checkTags(r.SessionTags, r.TransitiveTagKeys)
+// tooLarge refuses what STS would not read.
+func tooLarge(size, limit int) error {
+	return broker.Errorf(broker.CodeDenied, "This role has more session tags than AWS reads.").
+		Fix("Your administrator can send fewer or shorter session_tags with the role.").
+		Because(fmt.Errorf("issuer: %d bytes, STS reads %d", size, limit))
 }
 
-// ownedBy reports whether arn is arn:PARTITION:iam::ACCOUNT:KIND… of the
-// account, with a name in IAM's characters.
-func ownedBy(arn string, a broker.Account, kind string) bool {
-	rest, ok := strings.CutPrefix(arn, "arn:")
-	if ok {
-		rest, ok = strings.CutPrefix(rest, string(a.Partition))
-	}
-	if ok {
-		rest, ok = strings.CutPrefix(rest, ":iam::")
-	}
-	if ok {
-		rest, ok = strings.CutPrefix(rest, string(a.ID)+":")
-	}
-	if ok {
-		rest, ok = strings.CutPrefix(rest, kind)
-	}
-	return ok && a.Partition != "" && len(a.ID) == 12 && rest != "" && len(arn) <= 2048 && onlyNameText(rest, "/")
-}
+// idSize is the length of an id: "_", as an xs:ID may not begin with a digit,
+// and 160 random bits in hex.
+const idSize = 1 + 2*20
 
-func sessionName(s string) bool { return len(s) >= 2 && len(s) <= 64 && onlyNameText(s, "") }
-
-func onlyNameText(s, more string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("_+=,.@-", c) >= 0:
-		case more != "" && strings.IndexByte(more, c) >= 0:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-func checkTags(tags map[string]string, transitive []string) error {
-	if len(tags) > 50 {
-		return fmt.Errorf("%d session tags, 50 are allowed", len(tags))
-	}
-	folded := make(map[string]bool, len(tags))
-	for k, v := range tags {
-		lower := strings.ToLower(k)
-		switch {
-		case k == "" || utf8.RuneCountInString(k) > 128 || !tagText(k) || strings.HasPrefix(lower, "aws:"):
-			return fmt.Errorf("session tag key %q", k)
-		case utf8.RuneCountInString(v) > 256 || !tagText(v):
-			return fmt.Errorf("value of session tag %q", k)
-		case folded[lower]:
-			return fmt.Errorf("session tag key %q twice: keys are compared without regard to case", k)
-		}
-		folded[lower] = true
-	}
-	for _, k := range transitive {
-		if _, ok := tags[k]; !ok {
-			return fmt.Errorf("transitive tag key %q is no session tag", k)
-		}
-	}
-	return nil
-}
-
-// tagText reports whether s is in AWS's set [\p{L}\p{Z}\p{N}_.:/=+\-@].
-func tagText(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r == unicode.ReplacementChar || !unicode.In(r, unicode.L, unicode.Z, unicode.N) && !strings.ContainsRune("_.:/=+-@", r)
-	})
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func (i *Issuer) randomID() (string, error) {
-	var b [20]byte
-	if _, err := io.ReadFull(i.c.Rand, b[:]); err != nil {
+// randomIDs returns n ids in one string.
+func (i *Issuer) randomIDs(n int) (string, error) {
+	b := make([]byte, n*20)
+	if _, err := io.ReadFull(i.c.Rand, b); err != nil {
 		return "", fmt.Errorf("issuer: random: %w", err)
 	}
-	return "_" + hex.EncodeToString(b[:]), nil
+	out := make([]byte, 0, n*idSize)
+	for k := range n {
+		out = hex.AppendEncode(append(out, '_'), b[k*20:(k+1)*20])
+	}
+	return string(out), nil
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

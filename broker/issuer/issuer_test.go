@@ -466,14 +466,14 @@ func TestKeysRefuse(t *testing.T) {
 		says  string
 	}{
 		{"missing index", func(_ *testing.T, d string) error { return os.Remove(filepath.Join(d, "keys.yaml")) }, "keys.yaml"},
-		{"missing key", func(t *testing.T, d string) error { return os.Remove(one(t, d, "data.*.pem")) }, "restore it"},
+		{"missing key", func(t *testing.T, d string) error { return os.Remove(one(t, d, "data.*.pem")) }, "the active data key is missing"},
 		{"missing next key", func(t *testing.T, d string) error {
 			k, err := issuer.OpenKeys(d, issuer.OpenOptions{})
 			if err != nil {
 				return err
 			}
 			return os.Remove(filepath.Join(d, "aws-saml."+k.Published(issuer.AWSSAML)[1].ID+".pem"))
-		}, "1 of its 2"},
+		}, "the next aws-saml key is missing"},
 		{"readable by others", func(t *testing.T, d string) error { return os.Chmod(one(t, d, "aws-saml.*.pem"), 0o640) }, "chmod 600"},
 		{"renamed", func(t *testing.T, d string) error {
 			return os.Rename(one(t, d, "aws-saml.*.pem"), filepath.Join(d, "aws-saml.abc.pem"))

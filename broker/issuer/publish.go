@@ -13,11 +13,17 @@ import (
 // metadataMinimum is the shortest SAMLMetadataDocument that IAM takes.
 const metadataMinimum = 1000
 
+// Paths under the issuer URL.
+const (
+	discoveryPath = ".well-known/openid-configuration"
+	jwksPath      = "aws/jwks.json"
+)
+
 // Metadata returns our SAML IdP metadata for CreateSAMLProvider: UTF-8 without
 // BOM, at least 1,000 characters, both published certificates.
 func (i *Issuer) Metadata() ([]byte, error) {
 	var keys []saml.KeyDescriptor
-	for _, k := range i.c.Keys.Published(AWSSAML) {
+	for _, k := range i.samlKeys {
 		keys = append(keys, saml.KeyDescriptor{Use: "signing", KeyInfo: saml.KeyInfo{X509Data: saml.X509Data{
 			X509Certificates: []saml.X509Certificate{{Data: base64.StdEncoding.EncodeToString(k.Certificate.Raw)}},
 		}}})
@@ -71,7 +77,7 @@ func (i *Issuer) Discovery() ([]byte, error) {
 		Algs      []string `json:"id_token_signing_alg_values_supported"`
 		Claims    []string `json:"claims_supported"`
 	}{
-		i.c.OIDCIssuer, i.c.OIDCIssuer + "/aws/jwks.json", []string{"id_token"}, []string{"public"},
+		i.c.OIDCIssuer, i.c.OIDCIssuer + "/" + jwksPath, []string{"id_token"}, []string{"public"},
 		[]string{string(jose.ES256)}, []string{"iss", "sub", "aud", "iat", "exp", "jti"},
 	})
 }
@@ -79,10 +85,24 @@ func (i *Issuer) Discovery() ([]byte, error) {
 // JWKS returns the published keys, the active one and the next.
 func (i *Issuer) JWKS() ([]byte, error) {
 	var set jose.JSONWebKeySet
-	for _, k := range i.c.Keys.Published(AWSOIDC) {
+	for _, k := range i.oidcKeys {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Signer().Public(), KeyID: k.ID, Algorithm: string(jose.ES256), Use: "sig"})
 	}
 	return encode(set)
+}
+
+// StaticFiles returns discovery and JWKS by their path under OIDCIssuer, for
+// those who serve them from a public bucket while rolegate stays private.
+func (i *Issuer) StaticFiles() (map[string][]byte, error) {
+	discovery, err := i.Discovery()
+	if err != nil {
+		return nil, err
+	}
+	jwks, err := i.JWKS()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{discoveryPath: discovery, jwksPath: jwks}, nil
 }
 
 func encode(v any) ([]byte, error) {

@@ -2,7 +2,6 @@ package issuer
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
@@ -10,17 +9,17 @@ import (
 	"github.com/rolegate/rolegate/broker"
 )
 
-func newTokenSigner(k Key) (jose.Signer, string, error) {
-	if k.Signer() == nil {
-		return nil, "", errors.New("issuer: no key for ID tokens")
-	}
+// tokenLimit is the length STS takes as WebIdentityToken.
+const tokenLimit = 20_000
+
+func newTokenSigner(k Key) (jose.Signer, error) {
 	s, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: k.private, KeyID: k.ID}},
 		(&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return nil, "", fmt.Errorf("issuer: token signer: %w", err)
+		return nil, fmt.Errorf("issuer: token signer: %w", err)
 	}
-	return s, k.ID, nil
+	return s, nil
 }
 
 // idToken is what STS reads (GO sts AssumeRoleWithWebIdentity, IAM User Guide
@@ -43,7 +42,11 @@ type tokenTag struct {
 }
 
 func (i *Issuer) mintToken(r broker.AssertionRequest) (broker.Assertion, error) {
-	id, err := i.randomID()
+	if i.noTokens != nil {
+		return broker.Assertion{}, broker.Errorf(broker.CodeUnavailable, "rolegate has no address that AWS accepts as an OIDC issuer.").
+			Fix("Your administrator can set aws.oidc.issuer to an https URL without a port, or use via: saml for the role.").Because(i.noTokens)
+	}
+	id, err := i.randomIDs(1)
 	if err != nil {
 		return broker.Assertion{}, err
 	}
@@ -73,6 +76,9 @@ func (i *Issuer) mintToken(r broker.AssertionRequest) (broker.Assertion, error) 
 	raw, err := signed.CompactSerialize()
 	if err != nil {
 		return broker.Assertion{}, fmt.Errorf("issuer: sign token: %w", err)
+	}
+	if len(raw) > tokenLimit {
+		return broker.Assertion{}, tooLarge(len(raw), tokenLimit)
 	}
 	return broker.Assertion{
 		Kind: broker.ViaOIDC, Raw: broker.NewSecret(raw), ID: id, Issuer: t.Issuer,
