@@ -10,7 +10,7 @@ import (
 const (
 	PathMe              = "/api/v1/me"
 	PathAssignments     = "/api/v1/assignments"
-	PathRoleCredentials = "/api/v1/role-credentials"
+	PathRoleCredentials = "/api/v1/role-credentials" //nolint:gosec // G101: a path, not a credential
 )
 
 // Me answers GET [PathMe]: who is signed in.

@@ -147,6 +147,9 @@ func TestGo(t *testing.T) {
 			h := newHouse(t)
 			a := h.get(link, row.opt)
 			a.want(t, http.StatusSeeOther)
+			if strings.Contains(a.Header.Get("Location"), "entry") == row.asks {
+				t.Errorf("led to %s", a.Header.Get("Location"))
+			}
 			// The redirect keeps the judgement of the first request.
 			a = h.get(a.Header.Get("Location"), row.opt).want(t, http.StatusOK)
 			_, after, _ := strings.Cut(a.body, `class="choice" href="`)
@@ -231,12 +234,16 @@ func TestCrossSiteWrites(t *testing.T) {
 			t.Run(path+", "+name, func(t *testing.T) {
 				h := newHouse(t)
 				h.signIn()
+				state := len(h.mem.state)
 				a := h.post(path, url.Values{"assignment": {string(h.aws.assignments[0].ID)}}, from)
 				if a.StatusCode != http.StatusForbidden && a.StatusCode != http.StatusNotFound && a.StatusCode != http.StatusMethodNotAllowed {
 					t.Errorf("status %d\n%s", a.StatusCode, a.body)
 				}
 				if h.aws.assumed != 0 || len(h.mem.sessions) != 1 {
 					t.Error("the request was carried out")
+				}
+				if len(h.mem.state) != state {
+					t.Error("the request wrote to the store")
 				}
 			})
 		}

@@ -142,6 +142,7 @@ func (s *Server) saveTrace(r *http.Request, info *requestInfo, err error) {
 	switch info.code {
 	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited:
 		return
+	default:
 	}
 	if errors.Is(err, errCrossSite) {
 		return

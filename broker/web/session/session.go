@@ -102,7 +102,7 @@ func (m *Manager) Entered(w http.ResponseWriter, r *http.Request, path string) b
 }
 
 func (m *Manager) set(w http.ResponseWriter, name, value string, maxAge int, sameSite http.SameSite) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: not Secure on plain-http loopback only, and SameSite is the caller's
 		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: m.secure, SameSite: sameSite,
 	})
 }
