@@ -20,6 +20,13 @@ import (
 	"github.com/rolegate/rolegate/templates"
 )
 
+// The parts of Config that its rooms define.
+type (
+	MetadataSource = federation.MetadataSource
+	Documents      = federation.Documents
+	Destination    = portal.Destination
+)
+
 // Config is what the server works with.
 type Config struct {
 	SignIn *broker.SignIn
@@ -28,8 +35,8 @@ type Config struct {
 
 	// SAML is our service-provider side of each SAML identity provider;
 	// Documents is our issuer side.
-	SAML      map[broker.ProviderID]federation.MetadataSource
-	Documents federation.Documents
+	SAML      map[broker.ProviderID]MetadataSource
+	Documents Documents
 
 	// PublicURL is the only source of our own origin: https, or http on a
 	// loopback name, without a path.
@@ -37,7 +44,7 @@ type Config struct {
 
 	// Destinations and Regions fill the console picker. Nil Regions means the
 	// commercial and public regions known when this was built.
-	Destinations []portal.Destination
+	Destinations []Destination
 	Regions      map[broker.Partition][]string
 
 	// AWSOrigins are the sign-in and console origins of the configured
