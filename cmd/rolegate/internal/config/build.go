@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -132,4 +134,13 @@ func (c *Config) Relaxations() []string {
 		out = append(out, "insecure_aws_endpoints: this is not AWS")
 	}
 	return out
+}
+
+// Certificate reads the one certificate of a PEM file.
+func Certificate(b []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("it holds no PEM certificate")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
+)
+
+func (p *program) check() *cobra.Command {
+	live := false
+	cmd := &cobra.Command{
+		Use: "check", Short: "Check the configuration", Args: exactly(0, "rolegate check --config FILE [--live]"),
+		Long: "check reads the configuration and lists every problem. With --live it also fetches\nthe metadata and discovery documents of the identity providers.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.load()
+			if err != nil {
+				return err
+			}
+			for _, r := range c.Relaxations() {
+				fmt.Fprintln(p.stderr, "insecure:", r)
+			}
+			fmt.Fprintf(p.stderr, "%s: %d identity providers, %d accounts, %d roles, %d rules: no problem found\n",
+				c.File(), len(c.IdentityProviders), len(c.Accounts), len(c.Roles), len(c.Rules))
+			if !live {
+				return nil
+			}
+			return p.checkLive(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().BoolVar(&live, "live", false, "also fetch metadata and discovery documents")
+	return cmd
+}
+
+// checkLive fetches with throw-away keys and store: a check leaves nothing.
+func (p *program) checkLive(ctx context.Context, c *config.Config) error {
+	dir, err := os.MkdirTemp("", "rolegate-check")
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	c.Keys.Dir, c.Store = dir+"/certs", "sqlite:"+dir+"/check.db"
+	s, err := server.New(ctx, c, server.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Version: versionText()})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	failed := 0
+	results := s.Refresh(ctx)
+	for _, id := range slices.Sorted(maps.Keys(results)) {
+		if err := results[id]; err != nil {
+			failed++
+			fmt.Fprintf(p.stderr, "%s: %v\n", id, err)
+			continue
+		}
+		fmt.Fprintf(p.stderr, "%s: reached%s\n", id, certificateNote(s, id))
+	}
+	if failed > 0 {
+		return broker.Errorf(broker.CodeUnavailable, "%d of %d identity providers failed", failed, len(results))
+	}
+	return nil
+}
+
+func certificateNote(s *server.Server, id broker.ProviderID) string {
+	sp, ok := s.SAML[id]
+	if !ok {
+		return ""
+	}
+	note := ""
+	for _, c := range sp.Status().Certificates {
+		note += fmt.Sprintf(", certificate until %s", c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	return note
+}

@@ -1,0 +1,316 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/federation"
+	"github.com/rolegate/rolegate/broker/issuer"
+	"github.com/rolegate/rolegate/broker/oidc"
+	"github.com/rolegate/rolegate/broker/saml"
+	"github.com/rolegate/rolegate/broker/sqlstore"
+	"github.com/rolegate/rolegate/broker/web"
+	webfederation "github.com/rolegate/rolegate/broker/web/federation"
+	"github.com/rolegate/rolegate/broker/web/portal"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/outbound"
+)
+
+// Options are what a sandbox or a test changes about the world.
+type Options struct {
+	DialMap map[string]string // host name to ADDRESS:PORT for outgoing connections
+	Roots   *x509.CertPool    // for outgoing TLS; nil: the system's and outbound.ca_file
+	Now     func() time.Time  // nil: time.Now
+	Logger  *slog.Logger      // needed
+	Version string
+}
+
+// Server is a wired rolegate.
+type Server struct {
+	Handler http.Handler
+	Issuer  *issuer.Issuer
+	Store   *sqlstore.Store
+	Sealer  broker.Sealer
+	SAML    map[broker.ProviderID]*saml.ServiceProvider
+	OIDC    map[broker.ProviderID]*oidc.RelyingParty
+
+	loops []func(context.Context)
+}
+
+// New wires a server. It opens the store and the keys (making them if the key
+// folder is empty) but does not use the network: an identity provider that is
+// down must not stop the others. Close the server when done.
+func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Roots == nil {
+		if o.Roots, err = roots(c); err != nil {
+			return nil, err
+		}
+	}
+	s := &Server{SAML: map[broker.ProviderID]*saml.ServiceProvider{}, OIDC: map[broker.ProviderID]*oidc.RelyingParty{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	keys, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: true, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	if s.Sealer, err = keys.Sealer(); err != nil {
+		return nil, err
+	}
+	path, _ := strings.CutPrefix(c.Store, "sqlite:")
+	s.Store, err = sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + c.Path(path), Now: o.Now, PurgeFailed: func(err error) {
+		o.Logger.WarnContext(ctx, "expired rows were not removed", "error", err)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	s.loops = append(s.loops, s.Store.Run)
+	if s.Issuer, err = newIssuer(c, keys, o); err != nil {
+		return nil, err
+	}
+	return s, s.wire(c, keys, o)
+}
+
+func newIssuer(c *config.Config, keys *issuer.Keys, o Options) (*issuer.Issuer, error) {
+	audiences := map[broker.Partition]issuer.Audience{}
+	for name, p := range c.AWS.Partitions {
+		audiences[broker.Partition(name)] = issuer.Audience{Audience: p.Audience, Recipient: p.Recipient}
+	}
+	return issuer.New(issuer.Config{
+		PublicURL: c.PublicURL, EntityID: c.AWS.SAML.EntityID, OIDCIssuer: c.AWS.OIDC.Issuer, OIDCAudience: c.AWS.OIDC.Audience,
+		Audiences: audiences, SourceIdentity: c.AWS.OIDC.UnverifiedSourceIdentity, Keys: keys, Now: o.Now,
+	})
+}
+
+// wire joins adapters and use cases, top to bottom.
+func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
+	providers, err := s.providers(c, keys, o)
+	if err != nil {
+		return err
+	}
+	aws, err := newFederation(c, o)
+	if err != nil {
+		return err
+	}
+	limits := broker.SessionLimits{Idle: time.Duration(c.Session.Idle), Absolute: time.Duration(c.Session.Absolute)}
+	signIn := broker.NewSignIn(broker.SignInConfig{
+		Providers: providers, Mapper: c.Engine(), State: s.Store, Sessions: s.Store, Names: s.Store, Identities: s.Store,
+		Events: s.Store, Sealer: s.Sealer, Limits: limits, Now: o.Now,
+	})
+	refreshers := map[broker.ProviderID]broker.TokenRefresher{}
+	for id, rp := range s.OIDC {
+		refreshers[id] = rp
+	}
+	access := broker.NewAccess(broker.AccessConfig{
+		Sessions: s.Store, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: s.Store,
+		Sealer: s.Sealer, Refreshers: refreshers, PortalURL: c.PublicURL, Limits: limits, Now: o.Now,
+	})
+	proxies, err := c.Proxies()
+	if err != nil {
+		return err
+	}
+	metadata := map[broker.ProviderID]webfederation.MetadataSource{}
+	for id, sp := range s.SAML {
+		metadata[id] = sp
+	}
+	var destinations []portal.Destination
+	for _, d := range federation.Services() {
+		destinations = append(destinations, portal.Destination(d))
+	}
+	s.Handler, err = web.New(web.Config{
+		SignIn: signIn, Access: access, Traces: broker.Traces{State: s.Store, Now: o.Now}, SAML: metadata,
+		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
+		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
+		Ready: s.Store.Ping, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
+	})
+	return err
+}
+
+func partitions(c *config.Config) []broker.Partition {
+	var out []broker.Partition
+	for _, a := range c.Accounts {
+		if p := broker.Partition(a.Partition); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func newFederation(c *config.Config, o Options) (*federation.Federation, error) {
+	fc := federation.Config{Partitions: map[broker.Partition]federation.PartitionConfig{}, Version: o.Version}
+	for name, p := range c.AWS.Partitions {
+		fc.Partitions[broker.Partition(name)] = federation.PartitionConfig{STSRegions: p.STSRegions, SignInRegions: p.SignInRegions}
+	}
+	var configured []string
+	if e := c.InsecureAWSEndpoints; e != nil {
+		fc.Insecure = federation.InsecureEndpoints{STS: e.STS, SignIn: e.SignIn, Console: e.Console}
+		configured = []string{e.STS, e.SignIn}
+	}
+	fc.HTTP = outbound.New(outbound.Options{Configured: configured, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots})
+	return federation.New(fc)
+}
+
+func (s *Server) providers(c *config.Config, keys *issuer.Keys, o Options) ([]broker.Provider, error) {
+	var out []broker.Provider
+	for _, p := range c.IdentityProviders {
+		x := broker.Provider{ID: broker.ProviderID(p.ID), Name: p.Name, MFA: p.MFA.Policy()}
+		for _, d := range p.EmailDomains {
+			x.EmailDomains = append(x.EmailDomains, strings.ToLower(d))
+		}
+		if p.SAML != nil {
+			sp, err := newSAML(c, p, keys, o)
+			if err != nil {
+				return nil, err
+			}
+			s.SAML[x.ID], x.IdP = sp, sp
+			s.loops = append(s.loops, sp.Run)
+		} else {
+			rp, err := newOIDC(c, p, keys, o)
+			if err != nil {
+				return nil, err
+			}
+			s.OIDC[x.ID], x.IdP = rp, rp
+			s.loops = append(s.loops, rp.Run)
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+func pairs(keys []issuer.Key) []saml.KeyPair {
+	var out []saml.KeyPair
+	for _, k := range keys {
+		out = append(out, saml.KeyPair{Certificate: k.Certificate, Key: k.Signer()})
+	}
+	return out
+}
+
+func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o Options) (*saml.ServiceProvider, error) {
+	sc := saml.Config{
+		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, MetadataURL: p.SAML.MetadataURL, MetadataFile: c.Path(p.SAML.MetadataFile),
+		IDPEntityID: p.SAML.EntityID, SignRequests: p.SAML.SignRequests == nil || *p.SAML.SignRequests, WantEncrypted: p.SAML.WantEncrypted,
+		InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
+		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse,
+		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Published(issuer.SPEncryption)), Now: o.Now,
+		HTTP: outbound.New(outbound.Options{Configured: []string{p.SAML.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
+	}
+	if p.EmailAuthoritative {
+		for _, d := range p.EmailDomains {
+			sc.EmailDomains = append(sc.EmailDomains, strings.ToLower(d))
+		}
+	}
+	if f := p.SAML.MetadataCertificateFile; f != "" {
+		b, err := os.ReadFile(c.Path(f))
+		if err != nil {
+			return nil, fmt.Errorf("server: %w", err)
+		}
+		if sc.MetadataCertificate, err = config.Certificate(b); err != nil {
+			return nil, fmt.Errorf("server: %s: %w", f, err)
+		}
+	}
+	return saml.New(sc)
+}
+
+func newOIDC(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o Options) (*oidc.RelyingParty, error) {
+	oc := oidc.Config{
+		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, Issuer: p.OIDC.Issuer, ClientID: p.OIDC.ClientID, Scopes: p.OIDC.Scopes,
+		UserInfo: p.OIDC.UserInfo, Offline: c.UsesIDPToken(), Algorithms: p.OIDC.Algorithms, ClockSkew: time.Duration(p.OIDC.ClockSkew),
+		InsecureHTTP: p.OIDC.InsecureHTTP, Now: o.Now,
+		HTTP: outbound.New(outbound.Options{Configured: []string{p.OIDC.Issuer}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
+	}
+	if p.OIDC.PrivateKeyJWT {
+		key := keys.Active(issuer.SPSigning)
+		oc.ClientKey, oc.ClientKeyID = key.Signer(), key.ID
+	} else {
+		secret, err := c.ClientSecret(p.OIDC)
+		if err != nil {
+			return nil, fmt.Errorf("server: client secret of %s: %w", p.ID, err)
+		}
+		oc.ClientSecret = secret
+	}
+	return oidc.New(oc)
+}
+
+func roots(c *config.Config) (*x509.CertPool, error) {
+	if c.Outbound.CAFile == "" {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("server: system roots: %w", err)
+	}
+	b, err := os.ReadFile(c.Path(c.Outbound.CAFile))
+	if err != nil {
+		return nil, fmt.Errorf("server: outbound.ca_file: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, errors.New("server: outbound.ca_file holds no certificate")
+	}
+	return pool, nil
+}
+
+// Refresh fetches metadata and discovery of every identity provider at once and
+// returns what failed, by provider.
+func (s *Server) Refresh(ctx context.Context) map[broker.ProviderID]error {
+	out := map[broker.ProviderID]error{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	try := func(id broker.ProviderID, refresh func(context.Context) error) {
+		wg.Go(func() {
+			err := refresh(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			out[id] = err
+		})
+	}
+	for id, sp := range s.SAML {
+		try(id, sp.Refresh)
+	}
+	for id, rp := range s.OIDC {
+		try(id, rp.Refresh)
+	}
+	wg.Wait()
+	return out
+}
+
+// Run keeps the background loops going until ctx ends, then waits for them.
+func (s *Server) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, loop := range s.loops {
+		wg.Go(func() { loop(ctx) })
+	}
+	wg.Wait()
+}
+
+// Close closes the store.
+func (s *Server) Close() error {
+	if s.Store == nil {
+		return nil
+	}
+	return s.Store.Close()
+}
+
+// HTTP returns an http.Server with time-outs and header limits for the handler.
+func HTTP(ctx context.Context, h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}

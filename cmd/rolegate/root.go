@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
+)
+
+// version is set by the linker for a release.
+var version = ""
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+// program is what the commands share: the outside of the process.
+type program struct {
+	env            func(string) string
+	stdout, stderr io.Writer
+	config         string // --config
+	json           bool   // --json
+}
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{env: env, stdout: stdout, stderr: stderr}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(stderr, "rolegate:", err)
+	}
+	return exitCode(err)
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "rolegate", Short: "Sign in to AWS through your own identity provider",
+		Long:          "rolegate is a self-hosted federation broker for AWS.\n\n" + exitHelp,
+		SilenceErrors: true, SilenceUsage: true, Version: versionText(),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; rolegate --help lists them", args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().StringVarP(&p.config, "config", "c", "rolegate.yaml", "configuration file")
+	root.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
+	root.AddCommand(p.serve(), p.check(), p.explain(), p.diff(), p.keys(), p.versionCommand())
+	return root
+}
+
+// exactly wants n arguments.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("wanted: %s", what)}
+		}
+		return nil
+	}
+}
+
+func (p *program) load() (*config.Config, error) { return config.Load(p.config, p.env) }
+
+func (p *program) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(p.stderr, nil)) }
+
+func (p *program) printJSON(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: exactly(0, "rolegate version"),
+		RunE: func(*cobra.Command, []string) error {
+			if p.json {
+				return p.printJSON(map[string]string{"version": versionText()})
+			}
+			fmt.Fprintln(p.stdout, versionText())
+			return nil
+		},
+	}
+}
