@@ -299,7 +299,7 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 			PortalURL: h.public, Now: now,
 		}),
-		Traces: broker.Traces{State: h.mem, Now: now},
+		Traces: broker.Traces{State: h.mem},
 		SAML:   map[broker.ProviderID]federation.MetadataSource{"okta": metadata{}},
 		Documents: federation.Documents{
 			Metadata:  func() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil },

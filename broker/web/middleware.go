@@ -23,7 +23,7 @@ import (
 // The limits of request bodies.
 const (
 	maxBody    = 64 << 10
-	maxACSBody = 1 << 20 // a SAML response with 3,000 groups, base64
+	maxACSBody = 5 << 18 // a SAML response of 1 MiB of base64, form-encoded
 )
 
 // Middleware wraps a handler.

@@ -129,6 +129,9 @@ func New(c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Traces.Now == nil {
+		c.Traces.Now = c.Now
+	}
 	if c.Regions == nil {
 		c.Regions = portal.Regions()
 	}
