@@ -252,7 +252,7 @@ func TestSearchAndPaging(t *testing.T) {
 		rows  int
 		say   string
 	}{
-		{"", 50, "5000 roles Showing 1 to 50."},
+		{"", 50, "5000 roles. Showing 1 to 50."},
 		{"page=100", 50, "Showing 4951 to 5000."},
 		{"page=101", 0, "5000 roles"},
 		{"page=999999999", 0, "5000 roles"},

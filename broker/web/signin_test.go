@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
@@ -257,4 +258,56 @@ func TestStepUp(t *testing.T) {
 	// The redirect comes from the identity provider's site, the click did not.
 	h.get(a.Header.Get("Location"), fromElsewhere).wantLocation(t, "https://signin.example/federation?SigninToken=planted-link")
 	h.get(a.Header.Get("Location"), fromElsewhere).want(t, http.StatusOK, "Open the AWS console?")
+}
+
+// TestSessionEnds ensures that an ended session is a way to sign in for a page,
+// and a refusal for a form, which nobody repeats by itself.
+func TestSessionEnds(t *testing.T) {
+	h := newHouse(t)
+	h.signIn()
+	h.clock = h.clock.Add(2 * time.Hour)
+	h.get("/").wantLocation(t, "/signin?return_to=%2F")
+	h.signIn()
+	h.clock = h.clock.Add(2 * time.Hour)
+	a := h.post("/console", url.Values{"assignment": {string(h.aws.assignments[0].ID)}}).want(t, http.StatusUnauthorized, `href="/signin"`)
+	if h.aws.assumed > 0 || a.Header.Get("Location") != "" {
+		t.Error("something was done")
+	}
+}
+
+// TestSignInAgainForTokens ensures that a role whose corporate token has run out
+// offers a sign-in that comes back to the click.
+func TestSignInAgainForTokens(t *testing.T) {
+	h := newHouse(t)
+	h.signIn()
+	h.aws.err = broker.Errorf(broker.CodeUnauthenticated, "The token has run out.")
+	a := h.get("/go?account=prod&role=Admin", typed).want(t, http.StatusUnauthorized, "Identity provider: <b>Okta</b>")
+	_, after, _ := strings.Cut(a.body, `class="button main" href="`)
+	again, _, _ := strings.Cut(after, `"`)
+	h.get(strings.ReplaceAll(again, "&amp;", "&"), fromHere).want(t, http.StatusSeeOther)
+	h.aws.err = nil
+	a = h.acs()
+	h.get(a.Header.Get("Location"), fromElsewhere).wantLocation(t, awsLink)
+}
+
+// TestSecondFactorRequired ensures that a provider's MFA policy makes no session
+// without proof and offers to bring it.
+func TestSecondFactorRequired(t *testing.T) {
+	h := newHouse(t, func(h *house, c *web.Config) {
+		providers := c.SignIn.Providers()
+		providers[0].MFA.Required = true
+		c.SignIn = broker.NewSignIn(broker.SignInConfig{
+			Providers: providers, Mapper: h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem,
+			Sealer: sealer{}, Now: h.aws.now,
+		})
+	})
+	h.get("/signin/okta")
+	h.acs().want(t, http.StatusUnauthorized, `action="/signin/okta"`, `name="mfa" value="true"`, "Signing in did not work")
+	if len(h.mem.sessions) != 0 {
+		t.Error("there is a session")
+	}
+	h.post("/signin/okta", url.Values{"mfa": {"true"}}).want(t, http.StatusOK)
+	h.aws.mfa = true
+	h.acs().wantLocation(t, "/")
+	h.post("/signin/okta", url.Values{"max_auth_age": {"-5"}}).want(t, http.StatusBadRequest)
 }
