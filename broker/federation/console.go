@@ -13,8 +13,8 @@ import (
 	"github.com/rolegate/rolegate/broker"
 )
 
-// answerLimit bounds what is read from the sign-in endpoint.
-const answerLimit = 64 << 10
+// tokenLimit bounds the sign-in token: it becomes part of a URL.
+const tokenLimit = 16 << 10
 
 // SignInURL trades the role session for a sign-in token (getSigninToken, by
 // POST so that no credential is in a URL) and returns the login link. No
@@ -38,13 +38,17 @@ func (f *Federation) SignInURL(ctx context.Context, r broker.SignInURLRequest) (
 	form := url.Values{"Action": {"getSigninToken"}, "Session": {string(creds)}}.Encode()
 	last := errors.New("no sign-in endpoint is known")
 	for _, base := range f.signInEndpoints(p) {
-		token, final, err := f.signInToken(ctx, base, form)
+		token, status, err := f.signInToken(ctx, base, form)
 		if err == nil {
 			q := url.Values{"Action": {"login"}, "Issuer": {r.Issuer}, "Destination": {destination}, "SigninToken": {token}}
 			return broker.NewSecret(base + "/federation?" + q.Encode()), nil
 		}
 		last = err
-		if final || ctx.Err() != nil {
+		if status == http.StatusBadRequest {
+			return broker.Secret{}, broker.Errorf(broker.CodeUnavailable, "AWS did not open the console with this role session.").
+				Fix("Try again; if it stays so, show your administrator this page.").Because(fmt.Errorf("federation: getSigninToken: %w", err))
+		}
+		if ctx.Err() != nil || status != 0 && status < 500 && status != http.StatusTooManyRequests {
 			break
 		}
 	}
@@ -53,37 +57,31 @@ func (f *Federation) SignInURL(ctx context.Context, r broker.SignInURLRequest) (
 		Because(fmt.Errorf("federation: getSigninToken: %w", last))
 }
 
-// signInToken makes one call. Its errors hold status and length and never the
-// body, which may echo what was sent.
-func (f *Federation) signInToken(ctx context.Context, base, form string) (token string, final bool, err error) {
+// signInToken makes one call and returns the status that came, 0 if none did.
+// Its errors hold status and length and never the body, which may echo what was
+// sent.
+func (f *Federation) signInToken(ctx context.Context, base, form string) (token string, status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/federation", strings.NewReader(form))
 	if err != nil {
-		return "", true, errors.New("bad endpoint")
+		return "", 0, errors.New("bad endpoint")
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", f.userAgent)
-	resp, err := f.c.HTTP.Do(req)
+	resp, err := f.http.Do(req)
 	if err != nil {
-		return "", false, err
+		return "", 0, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4*tokenLimit))
 	if err != nil {
-		return "", false, fmt.Errorf("status %d, body broke off", resp.StatusCode)
+		return "", 0, fmt.Errorf("status %d, body broke off", resp.StatusCode)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return "", resp.StatusCode < 500, fmt.Errorf("status %d, %d bytes", resp.StatusCode, len(body))
-	}
-	token, err = parseSignInToken(body)
-	return token, true, err
-}
-
-func parseSignInToken(body []byte) (string, error) {
 	var answer struct{ SigninToken string }
-	if len(body) > answerLimit || json.Unmarshal(body, &answer) != nil || answer.SigninToken == "" || len(answer.SigninToken) > 16<<10 {
-		return "", fmt.Errorf("status 200 without a token, %d bytes", len(body))
+	if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.SigninToken == "" || len(answer.SigninToken) > tokenLimit {
+		return "", resp.StatusCode, fmt.Errorf("status %d without a token, %d bytes", resp.StatusCode, len(body))
 	}
-	return answer.SigninToken, nil
+	return answer.SigninToken, resp.StatusCode, nil
 }

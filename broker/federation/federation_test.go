@@ -1,7 +1,7 @@
 package federation_test
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -33,6 +34,9 @@ func newSTS(t *testing.T, answer func(url.Values) (int, string)) (string, *[]url
 		}
 		if r.Header.Get("Authorization") != "" {
 			t.Error("the call is signed")
+		}
+		if strings.Contains(fmt.Sprint(r.Header), "planted") {
+			t.Errorf("the environment is in the request: %v", r.Header)
 		}
 		if ua := r.Header.Get("User-Agent"); ua != "rolegate/dev" {
 			t.Errorf("User-Agent %q", ua)
@@ -93,6 +97,12 @@ func TestAssumeRole(t *testing.T) {
 			// Nothing of the machine's AWS set-up may matter.
 			t.Setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
 			t.Setenv("AWS_PROFILE", "nobody")
+			t.Setenv("AWS_ACCESS_KEY_ID", "AKIAPLANTED")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", "planted")
+			t.Setenv("AWS_REGION", "moon-1")
+			t.Setenv("AWS_EXECUTION_ENV", "planted")
+			t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "planted")
+			t.Setenv("_X_AMZN_TRACE_ID", "planted")
 			rs, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(tt.via))
 			if err != nil {
 				t.Fatal(err)
@@ -103,6 +113,8 @@ func TestAssumeRole(t *testing.T) {
 				}
 			}
 			if rs.STSRequestID != "req-1" || rs.AssumedRoleID != "AROAX:alice@example.com" || rs.SourceIdentity != "alice" || rs.AssertedSubject != "u-x" ||
+				rs.AssumedRoleARN != "arn:aws:sts::111122223333:assumed-role/Admin/alice@example.com" || tt.via == broker.ViaSAML && rs.NameQualifier != "nq=" ||
+				!rs.Credentials.Expiration.Equal(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)) ||
 				rs.Credentials.AccessKeyID != "ASIAEXAMPLEEXAMPLE" || rs.Credentials.SessionToken.Reveal() != "planted-token" {
 				t.Errorf("%+v", rs)
 			}
@@ -162,20 +174,92 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestAnswerAboutSomebodyElse ensures that credentials under another role or
-// session name are not passed on as ours.
-func TestAnswerAboutSomebodyElse(t *testing.T) {
-	for _, body := range []string{
-		fmt.Sprintf(success, "AssumeRoleWithSAML", "mallory@example.com"),
-		strings.ReplaceAll(fmt.Sprintf(success, "AssumeRoleWithSAML", "alice@example.com"), "assumed-role/Admin", "assumed-role/Other"),
-		strings.ReplaceAll(fmt.Sprintf(success, "AssumeRoleWithSAML", "alice@example.com"), "111122223333", "999999999999"),
-		`<AssumeRoleWithSAMLResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResponse>`,
-		"not XML",
+// TestVerdictsByVia ensures that the person is told about the token they hold,
+// and the administrator about the action and provider that are at fault.
+func TestVerdictsByVia(t *testing.T) {
+	tests := []struct {
+		via           broker.Via
+		code, message string
+		want          broker.Code
+		says, remedy  string
+	}{
+		{broker.ViaIDPToken, "ExpiredTokenException", "Token expired", broker.CodeUnauthenticated, "run out", "Sign in again"},
+		{broker.ViaOIDC, "ExpiredTokenException", "Token expired", broker.CodeDenied, "too old", "clock"},
+		{broker.ViaIDPToken, "IDPRejectedClaim", "x", broker.CodeDenied, "no longer stands", "trust policy"},
+		{broker.ViaOIDC, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", broker.CodeDenied, "refuses", "sts:AssumeRoleWithWebIdentity"},
+		{broker.ViaSAML, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithSAML", broker.CodeDenied, "refuses", "arn:aws:iam::111122223333:saml-provider/rolegate sts:AssumeRoleWithSAML"},
+		{broker.ViaSAML, "NoSuchEntity", "Specified provider doesn't exist", broker.CodeDenied, "not trust rolegate yet", "111122223333 (prod)"},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.via)+" "+tt.code, func(t *testing.T) {
+			addr, _ := newSTS(t, func(url.Values) (int, string) { return 400, fmt.Sprintf(failure, tt.code, tt.message) })
+			_, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(tt.via))
+			if broker.CodeOf(err) != tt.want || !strings.Contains(broker.Message(err), tt.says) || !strings.Contains(broker.Remedy(err), tt.remedy) {
+				t.Errorf("code %s, message %q, remedy %q", broker.CodeOf(err), broker.Message(err), broker.Remedy(err))
+			}
+		})
+	}
+}
+
+// TestAnswerThatIsNotOurs ensures that credentials under another role or
+// session name, or of an answer that is not whole, are not passed on, and that
+// nothing of them is in the error.
+func TestAnswerThatIsNotOurs(t *testing.T) {
+	good := fmt.Sprintf(success, "AssumeRoleWithSAML", "alice@example.com")
+	for name, body := range map[string]string{
+		"another session":   fmt.Sprintf(success, "AssumeRoleWithSAML", "mallory@example.com"),
+		"another role":      strings.ReplaceAll(good, "assumed-role/Admin", "assumed-role/Other"),
+		"another case":      strings.ReplaceAll(good, "assumed-role/Admin", "assumed-role/admin"),
+		"another account":   strings.ReplaceAll(good, "111122223333", "999999999999"),
+		"another partition": strings.ReplaceAll(good, "arn:aws:", "arn:aws-cn:"),
+		"another id":        strings.ReplaceAll(good, "AROAX:alice", "AROAX:mallory"),
+		"no credentials":    `<AssumeRoleWithSAMLResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResponse>`,
+		"no session token":  strings.ReplaceAll(good, "<SessionToken>planted-token</SessionToken>", ""),
+		"no expiry":         strings.ReplaceAll(good, "<Expiration>2026-11-24T10:00:00Z</Expiration>", ""),
+		"bad expiry":        strings.ReplaceAll(good, "2026-11-24T10:00:00Z", "planted-soon"),
+		"cut":               good[:strings.Index(good, "</SessionToken>")],
+		"huge":              strings.Replace(good, "planted-token", strings.Repeat("a", 2<<20), 1),
+		"not XML":           "planted, not XML",
+		"nothing":           "",
 	} {
-		addr, _ := newSTS(t, func(url.Values) (int, string) { return 200, body })
-		if rs, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(broker.ViaSAML)); err == nil {
-			t.Errorf("accepted: %+v", rs)
+		t.Run(name, func(t *testing.T) {
+			addr, _ := newSTS(t, func(url.Values) (int, string) { return 200, body })
+			rs, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(broker.ViaSAML))
+			if broker.CodeOf(err) != broker.CodeUnavailable || rs.Credentials.AccessKeyID != "" || !rs.Credentials.SecretAccessKey.IsZero() {
+				t.Errorf("accepted: %+v, error %v", rs, err)
+			}
+			if err != nil && name != "bad expiry" && strings.Contains(err.Error(), "planted") {
+				t.Errorf("a secret is in the error: %v", err)
+			}
+		})
+	}
+}
+
+// TestNoRedirects ensures that an assertion or credentials never go on to a
+// host that an answer names.
+func TestNoRedirects(t *testing.T) {
+	var reached bool
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached = true
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
 		}
+		fmt.Fprint(w, `{"SigninToken":"evil"}`)
+	}))
+	defer evil.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		s := httptest.NewServer(http.RedirectHandler(evil.URL+"/federation", status))
+		f := newFederation(t, federation.InsecureEndpoints{STS: s.URL, SignIn: s.URL})
+		if rs, err := f.AssumeRole(t.Context(), call(broker.ViaSAML)); err == nil {
+			t.Errorf("%d: STS: %+v", status, rs)
+		}
+		if link, err := f.SignInURL(t.Context(), consoleRequest(broker.Destination{})); err == nil {
+			t.Errorf("%d: sign-in: %s", status, link.Reveal())
+		}
+		s.Close()
+	}
+	if reached {
+		t.Error("a redirect was followed")
 	}
 }
 
@@ -224,7 +308,6 @@ func TestFailOver(t *testing.T) {
 		{"silent", nil, []string{first, second}, ""},
 		{"broken", say(500, "InternalFailure"), []string{first, second}, ""},
 		{"disabled", say(403, "RegionDisabledException"), []string{first, second}, ""},
-		{"throttled", say(400, "Throttling"), []string{first, second}, ""},
 		{"verdict", say(403, "AccessDenied"), []string{first}, broker.CodeDenied},
 	}
 	for _, tt := range tests {
@@ -248,17 +331,116 @@ func TestFailOver(t *testing.T) {
 	}
 }
 
+// TestBusy ensures that a busy STS is given a moment, asked at another endpoint
+// and once more, and not for ever.
+func TestBusy(t *testing.T) {
+	busy := func(status int, code string) func(*http.Request) (int, string) {
+		return func(*http.Request) (int, string) { return status, fmt.Sprintf(failure, code, "x") }
+	}
+	const first, second = "sts.us-east-1.amazonaws.com", "sts.us-west-2.amazonaws.com"
+	tests := []struct {
+		name  string
+		serve map[string]func(*http.Request) (int, string)
+		calls []string
+		waits time.Duration
+		code  broker.Code
+	}{
+		{"one is busy", map[string]func(*http.Request) (int, string){first: busy(400, "Throttling"), second: func(*http.Request) (int, string) {
+			return 200, fmt.Sprintf(success, "AssumeRoleWithSAML", "alice@example.com")
+		}}, []string{first, second}, 200 * time.Millisecond, ""},
+		{"all are busy", map[string]func(*http.Request) (int, string){first: busy(429, "x"), second: busy(503, "ServiceUnavailable")},
+			[]string{first, second, first}, 600 * time.Millisecond, broker.CodeUnavailable},
+		{"the issuer is slow", map[string]func(*http.Request) (int, string){first: busy(400, "IDPCommunicationError"), second: busy(400, "IDPCommunicationError")},
+			[]string{first, second, first}, 600 * time.Millisecond, broker.CodeUnavailable},
+		{"all are broken", map[string]func(*http.Request) (int, string){first: busy(500, "InternalFailure"), second: busy(502, "x")},
+			[]string{first, second}, 0, broker.CodeUnavailable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &hosts{t: t, serve: tt.serve}
+				f, err := federation.New(federation.Config{HTTP: &http.Client{Transport: h}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				_, err = f.AssumeRole(t.Context(), call(broker.ViaSAML))
+				if broker.CodeOf(err) != tt.code || !slices.Equal(h.calls, tt.calls) || time.Since(start) != tt.waits {
+					t.Errorf("error %v, calls %v, waited %s", err, h.calls, time.Since(start))
+				}
+			})
+		})
+	}
+	t.Run("the person leaves", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h := &hosts{t: t, serve: map[string]func(*http.Request) (int, string){first: busy(400, "Throttling")}}
+			f, err := federation.New(federation.Config{HTTP: &http.Client{Transport: h}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			if _, err := f.AssumeRole(ctx, call(broker.ViaSAML)); broker.CodeOf(err) != broker.CodeUnavailable || len(h.calls) != 1 {
+				t.Errorf("error %v, calls %v", err, h.calls)
+			}
+		})
+	})
+}
+
+// TestSilentEndpoint ensures that an endpoint that never answers costs its time
+// limit and no more.
+func TestSilentEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, err := federation.New(federation.Config{HTTP: &http.Client{Transport: silent{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := f.AssumeRole(t.Context(), call(broker.ViaSAML)); broker.CodeOf(err) != broker.CodeUnavailable {
+			t.Error(err)
+		}
+		if d := time.Since(start); d != 20*time.Second {
+			t.Errorf("two endpoints took %s", d)
+		}
+	})
+}
+
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// TestUnknownPartition ensures that an account of a partition without endpoints
+// is refused in words, with and without a sandbox.
+func TestUnknownPartition(t *testing.T) {
+	for _, e := range []federation.InsecureEndpoints{{}, {STS: "http://127.0.0.1:1", SignIn: "http://127.0.0.1:1"}} {
+		f := newFederation(t, e)
+		r := call(broker.ViaSAML)
+		r.Assignment.Account.Partition = "aws-moon"
+		if _, err := f.AssumeRole(t.Context(), r); broker.CodeOf(err) != broker.CodeUnavailable {
+			t.Error(err)
+		}
+		c := consoleRequest(broker.Destination{})
+		c.RoleSession.Assignment = r.Assignment
+		if _, err := f.SignInURL(t.Context(), c); broker.CodeOf(err) != broker.CodeUnavailable {
+			t.Error(err)
+		}
+	}
+}
+
 // TestPartitions ensures the hosts of each partition.
 func TestPartitions(t *testing.T) {
 	tests := []struct {
-		p            broker.Partition
-		sts, console string
-		link         string
+		p                    broker.Partition
+		region, sts, console string
+		link                 string
 	}{
-		{broker.PartitionAWS, "sts.us-east-1.amazonaws.com", "https://eu-west-1.console.aws.amazon.com/ec2/home?region=eu-west-1", "https://signin.aws.amazon.com/federation?"},
-		{broker.PartitionGovCloud, "sts.us-gov-west-1.amazonaws.com", "https://eu-west-1.console.amazonaws-us-gov.com/ec2/home?region=eu-west-1", "https://signin.amazonaws-us-gov.com/federation?"},
-		{broker.PartitionChina, "sts.cn-north-1.amazonaws.com.cn", "https://eu-west-1.console.amazonaws.cn/ec2/home?region=eu-west-1", "https://signin.amazonaws.cn/federation?"},
-		{broker.PartitionEUSC, "sts.eusc-de-east-1.amazonaws.eu", "https://eu-west-1.console.amazonaws-eusc.eu/ec2/home?region=eu-west-1", "https://eusc-de-east-1.signin.amazonaws-eusc.eu/federation?"},
+		{broker.PartitionAWS, "eu-west-1", "sts.us-east-1.amazonaws.com", "https://eu-west-1.console.aws.amazon.com/ec2/home?region=eu-west-1", "https://signin.aws.amazon.com/federation?"},
+		{broker.PartitionGovCloud, "us-gov-east-1", "sts.us-gov-west-1.amazonaws.com", "https://us-gov-east-1.console.amazonaws-us-gov.com/ec2/home?region=us-gov-east-1", "https://signin.amazonaws-us-gov.com/federation?"},
+		{broker.PartitionChina, "cn-northwest-1", "sts.cn-north-1.amazonaws.com.cn", "https://cn-northwest-1.console.amazonaws.cn/ec2/home?region=cn-northwest-1", "https://signin.amazonaws.cn/federation?"},
+		{broker.PartitionEUSC, "eusc-de-east-1", "sts.eusc-de-east-1.amazonaws.eu", "https://eusc-de-east-1.console.amazonaws-eusc.eu/ec2/home?region=eusc-de-east-1", "https://eusc-de-east-1.signin.amazonaws-eusc.eu/federation?"},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.p), func(t *testing.T) {
@@ -283,7 +465,7 @@ func TestPartitions(t *testing.T) {
 			}
 			rs.Assignment = r.Assignment
 			link, err := f.SignInURL(t.Context(), broker.SignInURLRequest{RoleSession: rs, Issuer: "https://sso.example.com/go?a=1&b=2",
-				Destination: broker.Destination{Path: "ec2/home", Region: "eu-west-1"}})
+				Destination: broker.Destination{Path: "ec2/home", Region: tt.region}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -299,124 +481,4 @@ func TestPartitions(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestSignInToken ensures that credentials go in the body only, without a
-// SessionDuration, and that no failure shows them.
-func TestSignInToken(t *testing.T) {
-	tests := []struct {
-		name   string
-		status int
-		body   string
-		ok     bool
-	}{
-		{"token", 200, `{"SigninToken":"abc"}`, true},
-		{"refused", 400, "Invalid credentials parameter planted-secret", false},
-		{"no token", 200, `{}`, false},
-		{"not JSON", 200, `<html>planted-secret</html>`, false},
-		{"huge", 200, `{"SigninToken":"` + strings.Repeat("a", 1<<20) + `"}`, false},
-		{"broken", 503, "", false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodPost || r.URL.RawQuery != "" || r.URL.Path != "/federation" {
-					t.Errorf("%s %s", r.Method, r.URL)
-				}
-				if err := r.ParseForm(); err != nil {
-					t.Error(err)
-				}
-				var sess map[string]string
-				if err := json.Unmarshal([]byte(r.PostForm.Get("Session")), &sess); err != nil || len(sess) != 3 || sess["sessionKey"] != "planted-secret" {
-					t.Errorf("session %v %v", sess, err)
-				}
-				if r.PostForm.Has("SessionDuration") {
-					t.Error("SessionDuration was sent")
-				}
-				w.WriteHeader(tt.status)
-				fmt.Fprint(w, tt.body)
-			}))
-			defer s.Close()
-			link, err := newFederation(t, federation.InsecureEndpoints{SignIn: s.URL}).SignInURL(t.Context(), consoleRequest(broker.Destination{}))
-			if (err == nil) != tt.ok || link.IsZero() == tt.ok {
-				t.Fatalf("error %v", err)
-			}
-			if err != nil && (strings.Contains(err.Error(), "planted") || broker.CodeOf(err) != broker.CodeUnavailable) {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-}
-
-func consoleRequest(d broker.Destination) broker.SignInURLRequest {
-	return broker.SignInURLRequest{Destination: d, RoleSession: broker.RoleSession{Assignment: assignment(), Credentials: broker.Credentials{
-		AccessKeyID: "ASIA", SecretAccessKey: broker.NewSecret("planted-secret"), SessionToken: broker.NewSecret("planted-token")}}}
-}
-
-// TestDestinations ensures that only listed services and well-formed regions
-// become part of a link.
-func TestDestinations(t *testing.T) {
-	h := &hosts{t: t, serve: map[string]func(*http.Request) (int, string){
-		"signin.aws.amazon.com": func(*http.Request) (int, string) { return 200, `{"SigninToken":"t"}` }}}
-	f, err := federation.New(federation.Config{HTTP: &http.Client{Transport: h}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range federation.Services() {
-		if _, err := f.SignInURL(t.Context(), consoleRequest(broker.Destination{Path: s.Path})); err != nil {
-			t.Errorf("%s: %v", s.Path, err)
-		}
-	}
-	h.calls = nil
-	for _, d := range []broker.Destination{
-		{Path: "https://evil.example"}, {Path: "//evil.example"}, {Path: "/ec2/home"}, {Path: "ec2/../evil"}, {Path: "ec2/home?x=1"}, {Path: "ec2/home#x"},
-		{Path: "unknown/home"}, {Path: "ec2\n"}, {Path: "ec2/" + strings.Repeat("a", 300)}, {Path: "ec2@evil.example"}, {Path: `ec2\evil`}, {Path: "ec2/%2e%2e"},
-		{Region: "evil.example/"}, {Region: "eu-west-1.evil.example#"}, {Region: "EU-WEST-1"}, {Region: "eu-west-1\n"}, {Region: strings.Repeat("a", 3000)},
-	} {
-		if link, err := f.SignInURL(t.Context(), consoleRequest(d)); broker.CodeOf(err) != broker.CodeInvalid {
-			t.Errorf("%+v became %s, error %v", d, link.Reveal(), err)
-		}
-	}
-	if len(h.calls) != 0 {
-		t.Error("a token was fetched for a destination that is refused")
-	}
-}
-
-func TestConfig(t *testing.T) {
-	for name, c := range map[string]federation.Config{
-		"no client":         {},
-		"unknown partition": {HTTP: http.DefaultClient, Partitions: map[broker.Partition]federation.PartitionConfig{"aws-moon": {}}},
-		"bad region":        {HTTP: http.DefaultClient, Partitions: map[broker.Partition]federation.PartitionConfig{"aws": {STSRegions: []string{"evil.example/"}}}},
-		"endpoint path":     {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{STS: "http://localhost/x"}},
-	} {
-		if _, err := federation.New(c); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-	}
-}
-
-// FuzzDestination: a link never leaves the console hosts.
-func FuzzDestination(f *testing.F) {
-	h := &hosts{serve: map[string]func(*http.Request) (int, string){
-		"signin.aws.amazon.com": func(*http.Request) (int, string) { return 200, `{"SigninToken":"t"}` }}}
-	fed, err := federation.New(federation.Config{HTTP: &http.Client{Transport: h}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add("ec2/home", "eu-west-1")
-	f.Add("//x", "a.b")
-	f.Fuzz(func(t *testing.T, path, region string) {
-		link, err := fed.SignInURL(t.Context(), consoleRequest(broker.Destination{Path: path, Region: region}))
-		if err != nil {
-			return
-		}
-		u, err := url.Parse(link.Reveal())
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := url.Parse(u.Query().Get("Destination"))
-		if err != nil || d.Scheme != "https" || d.User != nil || d.Host != "console.aws.amazon.com" && d.Host != region+".console.aws.amazon.com" {
-			t.Errorf("%q %q leads to %s", path, region, d)
-		}
-	})
 }

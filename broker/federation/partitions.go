@@ -16,30 +16,38 @@ type partition struct {
 	signInFor string   // REGION.SUFFIX form of it
 	console   string   // console host; REGION.CONSOLE is the regional form
 	regions   []string // default STS regions, in order
+	names     *regexp.Regexp
 }
 
+// hasRegion reports whether r looks like a region of the partition. New regions
+// need no new rolegate, and no other text gets into a host name.
+func (p partition) hasRegion(r string) bool { return len(r) <= 25 && p.names.MatchString(r) }
+
 // partitions: sign-in and console hosts as in AWS's endpoint rules and current
-// clients; EUSC has the regional sign-in form only.
+// clients; EUSC has the regional sign-in form only. The patterns are those of
+// the AWS CLI's partitions.json.
 var partitions = map[broker.Partition]partition{
 	broker.PartitionAWS: {
 		stsSuffix: "amazonaws.com", signIn: "signin.aws.amazon.com", signInFor: "signin.aws.amazon.com",
 		console: "console.aws.amazon.com", regions: []string{"us-east-1", "us-west-2"},
+		names: regexp.MustCompile(`^(us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-[0-9]{1,2}$`),
 	},
 	broker.PartitionGovCloud: {
 		stsSuffix: "amazonaws.com", signIn: "signin.amazonaws-us-gov.com", signInFor: "signin.amazonaws-us-gov.com",
 		console: "console.amazonaws-us-gov.com", regions: []string{"us-gov-west-1", "us-gov-east-1"},
+		names: regexp.MustCompile(`^us-gov-[a-z]+-[0-9]{1,2}$`),
 	},
 	broker.PartitionChina: {
 		stsSuffix: "amazonaws.com.cn", signIn: "signin.amazonaws.cn", signInFor: "signin.amazonaws.cn",
 		console: "console.amazonaws.cn", regions: []string{"cn-north-1", "cn-northwest-1"},
+		names: regexp.MustCompile(`^cn-[a-z]+-[0-9]{1,2}$`),
 	},
 	broker.PartitionEUSC: {
 		stsSuffix: "amazonaws.eu", signInFor: "signin.amazonaws-eusc.eu",
 		console: "console.amazonaws-eusc.eu", regions: []string{"eusc-de-east-1"},
+		names: regexp.MustCompile(`^eusc-[a-z]{2}-[a-z]+-[0-9]{1,2}$`),
 	},
 }
-
-var regionPattern = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]$`)
 
 // PartitionConfig sets the regions of one partition. Empty lists mean the
 // defaults: two STS regions, and the sign-in host without region where the
@@ -61,7 +69,10 @@ type endpoint struct {
 }
 
 func (f *Federation) stsEndpoints(p broker.Partition) []endpoint {
-	known := partitions[p]
+	known, ok := partitions[p]
+	if !ok {
+		return nil
+	}
 	regions := f.c.Partitions[p].STSRegions
 	if len(regions) == 0 {
 		regions = known.regions
@@ -146,37 +157,42 @@ var pathPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-
 // destination builds the console URL of d, or says what is wrong with d
 // (CodeInvalid). Nothing of the input reaches the URL unchecked: AWS follows it.
 func (f *Federation) destination(p broker.Partition, d broker.Destination) (string, error) {
-	bad := broker.Errorf(broker.CodeInvalid, "This is not a place in the AWS console that rolegate opens.").
-		Fix("Choose a service from the list.")
-	if d.Region != "" && (len(d.Region) > 25 || !regionPattern.MatchString(d.Region)) {
-		return "", broker.Errorf(broker.CodeInvalid, "This is not the name of an AWS region.").Fix("Write it like eu-west-1.")
+	known, ok := partitions[p]
+	if !ok {
+		return "", broker.Errorf(broker.CodeUnavailable, "AWS has no console for the partition of this account.").
+			Because(fmt.Errorf("federation: partition %q", p))
 	}
-	base := "https://" + partitions[p].console
+	if d.Region != "" && !known.hasRegion(d.Region) {
+		return "", broker.Errorf(broker.CodeInvalid, "This is not the name of an AWS region of this account's partition.").Fix("Write it like %s.", known.regions[0])
+	}
+	base, query := "https://"+known.console, ""
 	if d.Region != "" {
-		base = "https://" + d.Region + "." + partitions[p].console
+		base, query = "https://"+d.Region+"."+known.console, "?region="+d.Region
 	}
 	if f.c.Insecure.Console != "" {
 		base = f.c.Insecure.Console
 	}
-	query := ""
-	if d.Region != "" {
-		query = "?region=" + d.Region
-	}
 	if d.Path == "" {
-		if f.c.Insecure.Console == "" {
-			return base + "/console/home" + query, nil
+		if f.c.Insecure.Console != "" {
+			return base + "/" + query, nil
 		}
-		return base + "/" + query, nil
+		return base + "/console/home" + query, nil
 	}
-	if len(d.Path) > 200 || !pathPattern.MatchString(d.Path) || strings.Contains(d.Path, "..") {
-		return "", bad.Because(fmt.Errorf("path of %d bytes", len(d.Path)))
-	}
-	first, _, _ := strings.Cut(d.Path, "/")
-	if !slices.ContainsFunc(services, func(s Service) bool {
-		known, _, _ := strings.Cut(s.Path, "/")
-		return known == first
-	}) {
-		return "", bad.Because(fmt.Errorf("service %q is not listed", first))
+	if !allowed(d.Path) {
+		return "", broker.Errorf(broker.CodeInvalid, "This is not a place in the AWS console that rolegate opens.").
+			Fix("Choose a service from the list.").Because(fmt.Errorf("federation: path of %d bytes", len(d.Path)))
 	}
 	return base + "/" + d.Path + query, nil
+}
+
+// allowed reports whether path is a plain path into a listed service.
+func allowed(path string) bool {
+	if len(path) > 200 || !pathPattern.MatchString(path) || strings.Contains(path, "..") {
+		return false
+	}
+	first, _, _ := strings.Cut(path, "/")
+	return slices.ContainsFunc(services, func(s Service) bool {
+		known, _, _ := strings.Cut(s.Path, "/")
+		return known == first
+	})
 }
