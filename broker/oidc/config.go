@@ -3,9 +3,14 @@ package oidc
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -21,27 +26,28 @@ import (
 // Config of a [RelyingParty]. Zero values mean the defaults named.
 type Config struct {
 	ID           broker.ProviderID
-	PublicURL    string
-	Issuer       string
-	ClientID     string
+	PublicURL    string        // scheme://host; the callback is PublicURL/oidc/ID/callback
+	Issuer       string        // exactly as in the provider's discovery document
+	ClientID     string        // what the provider knows us by, and the audience of its ID tokens
 	ClientSecret broker.Secret // or ClientKey
-	ClientKey    crypto.Signer // RSA key for private_key_jwt (RFC 7523)
-	ClientKeyID  string
+	ClientKey    crypto.Signer // RSA, ECDSA or Ed25519 key for private_key_jwt (RFC 7523)
+	ClientKeyID  string        // default: the RFC 7638 thumbprint of ClientKey
 	Scopes       []string      // default openid profile email
 	UserInfo     bool          // also ask the userinfo endpoint
 	Offline      bool          // keep the ID token and a refresh token for via: idp_token
 	Algorithms   []string      // of ID tokens; default RS256 and ES256 families and PS256
 	ClockSkew    time.Duration // default 60 s, at most 5 min
-	InsecureHTTP bool          // take an issuer over plain http
-	HTTP         *http.Client
+	InsecureHTTP bool          // take a provider over plain http, on loopback only
+	HTTP         *http.Client  // its transport decides which addresses may be reached
 	Now          func() time.Time
 }
 
 const (
 	defaultSkew = time.Minute
 	maxSkew     = 5 * time.Minute
-	maxToken    = 64 << 10
-	maxAnswer   = 1 << 20
+	maxToken    = 256 << 10 // bytes of an ID token; 3,000 groups take about 80 KiB
+	maxAnswer   = 512 << 10 // bytes of any answer of a provider
+	callTime    = 20 * time.Second
 )
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -61,12 +67,19 @@ func (c Config) Validate() error {
 	}
 	if err := c.checkURL(c.Issuer); err != nil {
 		bad("%s: issuer: %w", c.ID, err)
+	} else if strings.Contains(c.Issuer, "?") {
+		bad("%s: issuer %q has a query (OpenID Connect Discovery 3)", c.ID, c.Issuer)
 	}
 	if c.ClientID == "" {
 		bad("%s: a client id is needed", c.ID)
 	}
 	if c.ClientSecret.IsZero() == (c.ClientKey == nil) {
 		bad("%s: one of client secret and client key is needed", c.ID)
+	}
+	if c.ClientKey != nil {
+		if _, err := keyAlgorithm(c.ClientKey.Public()); err != nil {
+			bad("%s: client key: %w", c.ID, err)
+		}
 	}
 	for _, a := range c.Algorithms {
 		if !slices.Contains(asymmetric, a) {
@@ -91,10 +104,38 @@ func (c Config) checkURL(s string) error {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
 		return fmt.Errorf("%.200q is no address", s)
-	case u.Scheme == "https" || u.Scheme == "http" && c.InsecureHTTP:
+	case u.Scheme == "https" || u.Scheme == "http" && c.InsecureHTTP && loopback(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("%.200q is not https", s)
+}
+
+// loopback reports whether a host is this machine by its name (RFC 6761 6.3).
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+}
+
+// keyAlgorithm is the signature algorithm of a client key, or why it cannot
+// be used.
+func keyAlgorithm(k crypto.PublicKey) (jose.SignatureAlgorithm, error) {
+	if !usable(jose.JSONWebKey{Key: k}) {
+		return "", fmt.Errorf("a %T of this size cannot sign", k)
+	}
+	ec, ok := k.(*ecdsa.PublicKey)
+	if !ok {
+		if _, ed := k.(ed25519.PublicKey); ed {
+			return jose.EdDSA, nil
+		}
+		return jose.RS256, nil
+	}
+	switch ec.Curve {
+	case elliptic.P256():
+		return jose.ES256, nil
+	case elliptic.P384():
+		return jose.ES384, nil
+	}
+	return jose.ES512, nil
 }
 
 // RelyingParty is our side of one OpenID provider. It implements
@@ -105,6 +146,7 @@ type RelyingParty struct {
 	callback string
 	http     *http.Client
 	keys     *keySet
+	gate     chan struct{} // held while discovery is under way
 
 	mu     sync.Mutex
 	op     *provider // last good discovery, nil before the first
@@ -134,14 +176,21 @@ func New(c Config) (*RelyingParty, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	rp := &RelyingParty{c: c, callback: c.PublicURL + "/oidc/" + string(c.ID) + "/callback"}
+	if c.ClientKey != nil && c.ClientKeyID == "" {
+		sum, err := (&jose.JSONWebKey{Key: c.ClientKey.Public()}).Thumbprint(crypto.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("oidc: %s: client key: %w", c.ID, err)
+		}
+		c.ClientKeyID = base64.RawURLEncoding.EncodeToString(sum)
+	}
+	rp := &RelyingParty{c: c, gate: make(chan struct{}, 1), callback: c.PublicURL + "/oidc/" + string(c.ID) + "/callback"}
 	rp.http = &http.Client{
-		Timeout: 20 * time.Second, Transport: bounded{c.HTTP.Transport},
+		Timeout: callTime, Transport: bounded{c.HTTP.Transport},
 		// A back-channel endpoint that redirects would carry codes and secrets
 		// to somewhere the discovery document did not name.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	rp.keys = &keySet{http: rp.http, now: c.Now, algorithms: algorithms(c.Algorithms)}
+	rp.keys = &keySet{getJSON: rp.getJSON, now: c.Now, algorithms: algorithms(c.Algorithms), gate: make(chan struct{}, 1)}
 	return rp, nil
 }
 
@@ -157,7 +206,7 @@ func algorithms(names []string) []jose.SignatureAlgorithm {
 type Status struct {
 	Issuer    string
 	Refreshed time.Time
-	Err       error // of the last discovery
+	Err       error // of the last discovery or key fetch
 }
 
 // Status returns the present state.
@@ -171,22 +220,31 @@ func (rp *RelyingParty) Status() Status {
 func (rp *RelyingParty) JWKS() jose.JSONWebKeySet {
 	var set jose.JSONWebKeySet
 	if rp.c.ClientKey != nil {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: rp.c.ClientKey.Public(), KeyID: rp.c.ClientKeyID, Algorithm: "RS256", Use: "sig"})
+		alg, _ := keyAlgorithm(rp.c.ClientKey.Public()) // New would have refused it
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: rp.c.ClientKey.Public(), KeyID: rp.c.ClientKeyID, Algorithm: string(alg), Use: "sig"})
 	}
 	return set
 }
 
-// Run refreshes discovery every hour, every minute while it fails, until ctx
-// ends.
+const (
+	refreshEvery = time.Hour
+	firstRetry   = 5 * time.Second
+	lastRetry    = 5 * time.Minute
+)
+
+// Run refreshes discovery and keys every hour until ctx ends; while that
+// fails, after 5 s, 10 s and so on up to 5 min.
 func (rp *RelyingParty) Run(ctx context.Context) {
-	for {
-		wait := time.Minute
-		if rp.Refresh(ctx) == nil {
-			wait = time.Hour
+	retry := firstRetry
+	for ctx.Err() == nil {
+		wait := refreshEvery
+		if rp.Refresh(ctx) != nil {
+			wait, retry = retry, min(2*retry, lastRetry)
+		} else {
+			retry = firstRetry
 		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-time.After(wait):
 		}
 	}

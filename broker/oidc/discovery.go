@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -32,38 +33,70 @@ type provider struct {
 	IssParameter bool     `json:"authorization_response_iss_parameter_supported"`
 }
 
-// Refresh fetches the discovery document. On failure the last good copy stays.
+// Refresh fetches the discovery document and the keys. On failure the last good
+// copy of each stays.
 func (rp *RelyingParty) Refresh(ctx context.Context) error {
+	select {
+	case rp.gate <- struct{}{}:
+		defer func() { <-rp.gate }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return rp.refresh(ctx)
+}
+
+// refresh is called with the gate held.
+func (rp *RelyingParty) refresh(ctx context.Context) error {
 	op, err := rp.discover(ctx)
+	if err == nil {
+		rp.keys.setURL(op.Keys)
+		err = rp.keys.refresh(ctx)
+	}
 	rp.mu.Lock()
 	defer rp.mu.Unlock()
 	rp.tried, rp.status.Err = rp.c.Now(), err
-	if err != nil {
-		return err
+	if op != nil {
+		rp.op, rp.status.Issuer = op, op.Issuer
 	}
-	rp.op, rp.status.Issuer, rp.status.Refreshed = op, op.Issuer, rp.c.Now()
-	rp.keys.setURL(op.Keys)
-	return nil
+	if err == nil {
+		rp.status.Refreshed = rp.c.Now()
+	}
+	return err
 }
 
+// current returns the last good discovery document; without one it tries to get
+// it, for one caller at a time and not more often than [retryAfter].
 func (rp *RelyingParty) current(ctx context.Context) (*provider, error) {
-	rp.mu.Lock()
-	op, again := rp.op, rp.c.Now().Sub(rp.tried) >= retryAfter
-	rp.mu.Unlock()
-	if op != nil {
+	if op, _, _ := rp.known(); op != nil {
 		return op, nil
 	}
-	err := rp.Status().Err
-	if again {
-		err = rp.Refresh(ctx)
+	select {
+	case rp.gate <- struct{}{}:
+		defer func() { <-rp.gate }()
+	case <-ctx.Done():
+		return nil, rp.unavailable(ctx.Err())
 	}
+	op, again, err := rp.known()
+	if op == nil && again {
+		// Those who wait for the answer do not lose it when the first leaves.
+		err = rp.refresh(context.WithoutCancel(ctx))
+		op, _, _ = rp.known()
+	}
+	if op == nil {
+		return nil, rp.unavailable(err)
+	}
+	return op, nil
+}
+
+func (rp *RelyingParty) known() (op *provider, again bool, err error) {
 	rp.mu.Lock()
 	defer rp.mu.Unlock()
-	if rp.op == nil {
-		return nil, broker.Errorf(broker.CodeUnavailable, "The identity provider %s does not answer.", rp.c.ID).
-			Fix("Try again in a minute, or choose another identity provider.").Because(err)
-	}
-	return rp.op, nil
+	return rp.op, rp.c.Now().Sub(rp.tried) >= retryAfter, rp.status.Err
+}
+
+func (rp *RelyingParty) unavailable(cause error) error {
+	return broker.Errorf(broker.CodeUnavailable, "The identity provider %s does not answer.", rp.c.ID).
+		Fix("Try again in a minute, or choose another identity provider.").Because(fmt.Errorf("oidc: %s: %w", rp.c.ID, cause))
 }
 
 func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
@@ -71,7 +104,7 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 		return nil, fmt.Errorf("oidc: discovery of %s: %w", rp.c.ID, err)
 	}
 	var op provider
-	if err := rp.getJSON(ctx, rp.c.Issuer+"/.well-known/openid-configuration", &op); err != nil {
+	if err := rp.getJSON(ctx, strings.TrimSuffix(rp.c.Issuer, "/")+"/.well-known/openid-configuration", &op); err != nil {
 		return fail(err)
 	}
 	if op.Issuer != rp.c.Issuer {
@@ -82,9 +115,9 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 			return fail(fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	// The browser goes there and we do not, so a sandbox may have it elsewhere;
-	// but never to a scheme that is no web page.
-	if err := (Config{InsecureHTTP: rp.c.InsecureHTTP || loopback(op.Authorize)}).checkURL(op.Authorize); err != nil {
+	// The browser goes there and we do not: with a provider in a sandbox it is
+	// a plain page on this machine.
+	if err := (Config{InsecureHTTP: true}).checkURL(op.Authorize); err != nil {
 		return fail(fmt.Errorf("authorization_endpoint: %w", err))
 	}
 	if rp.c.UserInfo {
@@ -98,8 +131,12 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 	if len(op.PKCE) > 0 && !slices.Contains(op.PKCE, "S256") {
 		return fail(errors.New("it does not offer PKCE with S256"))
 	}
-	if rp.c.ClientKey != nil && len(op.Auth) > 0 && !slices.Contains(op.Auth, "private_key_jwt") {
-		return fail(errors.New("it does not offer private_key_jwt"))
+	methods := []string{"client_secret_basic", "client_secret_post"}
+	if rp.c.ClientKey != nil {
+		methods = []string{"private_key_jwt"}
+	}
+	if len(op.Auth) > 0 && !slices.ContainsFunc(methods, func(m string) bool { return slices.Contains(op.Auth, m) }) {
+		return fail(fmt.Errorf("it does not offer %s", strings.Join(methods, " or ")))
 	}
 	return &op, nil
 }
@@ -118,16 +155,26 @@ func (rp *RelyingParty) getJSON(ctx context.Context, address string, into any) e
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Accept", "application/json")
-	resp, err := rp.http.Do(req)
+	status, body, err := rp.call(req)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", resp.StatusCode)
+	if status != http.StatusOK {
+		return fmt.Errorf("status %d", status)
 	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	return json.Unmarshal(body, into)
+}
+
+// call sends a request and reads the answer, at most [maxAnswer] of it.
+func (rp *RelyingParty) call(req *http.Request) (status int, body []byte, err error) {
+	req.Header.Set("Accept", "application/json")
+	resp, err := rp.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
 }
 
 // bounded is a transport whose answers end with an error after maxAnswer bytes.

@@ -8,111 +8,173 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/netip"
-	"net/url"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
 
-// fetchEvery is the least time between two fetches that an unknown key id sets
-// off, so that forged tokens cannot make us storm the provider.
-const fetchEvery = 15 * time.Second
+const (
+	// forcedEvery is the least time between two fetches that an unknown key id
+	// sets off, so that forged tokens cannot make us storm the provider.
+	forcedEvery = 15 * time.Second
+	// keysFresh is how long keys are used without asking again: the longest
+	// that a key lives on which the provider withdrew.
+	keysFresh = 2 * refreshEvery
+	// keysKept is how long keys are used that cannot be fetched again.
+	keysKept = 24 * time.Hour
+	maxKeys  = 100
+)
 
-// keySet is the provider's signing keys. It implements go-oidc's KeySet.
+// keySet is the provider's signing keys, safe for concurrent use.
 type keySet struct {
-	http       *http.Client
+	getJSON    func(ctx context.Context, address string, into any) error
 	now        func() time.Time
 	algorithms []jose.SignatureAlgorithm
+	gate       chan struct{} // held while a fetch is under way
 
 	mu      sync.Mutex
 	url     string
 	keys    []jose.JSONWebKey
-	fetched time.Time
+	fetched time.Time // when keys came; zero before
+	forced  time.Time // last fetch for a token, or last that failed
+	err     error     // of the last fetch
 }
 
 func (k *keySet) setURL(u string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.url != u {
-		k.url, k.keys, k.fetched = u, nil, time.Time{}
+		k.url, k.keys, k.fetched, k.forced, k.err = u, nil, time.Time{}, time.Time{}, nil
 	}
 }
 
-// errUnknownKey means that no key of the set verifies the token.
-var errUnknownKey = errors.New("oidc: no key of the provider verifies the token")
+var (
+	// errUnknownKey means that no key of the set verifies the token.
+	errUnknownKey = errors.New("oidc: no key of the provider verifies the token")
+	// errFetch marks a failure to reach the keys, which is not the token's fault.
+	errFetch = errors.New("oidc: the provider's keys cannot be fetched")
+)
 
-// VerifySignature returns the payload of a token that a current key signed.
-func (k *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+// verify returns the payload of an ID token in compact form that a current key
+// signed.
+func (k *keySet) verify(ctx context.Context, raw string) ([]byte, error) {
 	jws, err := jose.ParseSignedCompact(raw, k.algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("oidc: token: %w", err)
 	}
-	if len(jws.Signatures) != 1 {
-		return nil, errors.New("oidc: a token has one signature")
+	// RFC 8725 3.11: an access or logout token that says what it is, is not
+	// an ID token, whoever signed it.
+	if typ, _ := jws.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); strings.HasSuffix(strings.ToLower(typ), "+jwt") {
+		return nil, fmt.Errorf("oidc: a token of type %.40q", typ)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if payload := verifyWith(jws, k.keys); payload != nil {
+	keys, fetched, fresh := k.current()
+	if fresh {
+		if payload := verifyWith(jws, keys); payload != nil {
+			return payload, nil
+		}
+	}
+	keys, err = k.again(ctx, fetched)
+	if payload := verifyWith(jws, keys); payload != nil {
 		return payload, nil
 	}
-	if !k.fetched.IsZero() && k.now().Sub(k.fetched) < fetchEvery {
-		return nil, errUnknownKey
-	}
-	if err := k.fetch(ctx); err != nil {
+	if err != nil {
 		return nil, err
-	}
-	if payload := verifyWith(jws, k.keys); payload != nil {
-		return payload, nil
 	}
 	return nil, errUnknownKey
 }
 
-// errFetch marks a failure to reach the keys, which is not the token's fault.
-var errFetch = errors.New("oidc: the provider's keys cannot be fetched")
+func (k *keySet) current() (keys []jose.JSONWebKey, fetched time.Time, fresh bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	age := k.now().Sub(k.fetched)
+	if age >= keysKept {
+		return nil, k.fetched, false
+	}
+	return k.keys, k.fetched, age < keysFresh
+}
 
+// again returns keys newer than those of a time, or the same if asking is
+// braked or fails; then with the error of the last fetch, if any.
+func (k *keySet) again(ctx context.Context, than time.Time) ([]jose.JSONWebKey, error) {
+	select {
+	case k.gate <- struct{}{}:
+		defer func() { <-k.gate }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", errFetch, ctx.Err())
+	}
+	k.mu.Lock()
+	newer, braked := k.fetched.After(than), !k.forced.IsZero() && k.now().Sub(k.forced) < forcedEvery
+	if !newer && !braked {
+		k.forced = k.now()
+	}
+	k.mu.Unlock()
+	if !newer && !braked {
+		_ = k.fetch(context.WithoutCancel(ctx)) // kept in err; others wait for it too
+	}
+	keys, _, _ := k.current()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return keys, k.err
+}
+
+// refresh fetches in any case.
+func (k *keySet) refresh(ctx context.Context) error {
+	select {
+	case k.gate <- struct{}{}:
+		defer func() { <-k.gate }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errFetch, ctx.Err())
+	}
+	return k.fetch(ctx)
+}
+
+// fetch is called with the gate held.
 func (k *keySet) fetch(ctx context.Context) error {
-	k.fetched = k.now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errFetch, err)
-	}
-	resp, err := k.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errFetch, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: status %d", errFetch, resp.StatusCode)
-	}
+	k.mu.Lock()
+	address := k.url
+	k.mu.Unlock()
 	// Keys are decoded one by one: a provider may publish some of a kind that
 	// is not known here.
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
-		return fmt.Errorf("%w: %w", errFetch, err)
+	err := k.getJSON(ctx, address, &set)
+	if err == nil && len(set.Keys) > maxKeys {
+		err = fmt.Errorf("%d keys", len(set.Keys))
 	}
-	k.keys = nil
+	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
 		if json.Unmarshal(raw, &key) == nil && usable(key) {
-			k.keys = append(k.keys, key)
+			keys = append(keys, key)
 		}
 	}
-	return nil
+	if err == nil && len(keys) == 0 {
+		err = errors.New("no usable key among them")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.url != address: // discovery named another address meanwhile
+	case err != nil:
+		k.err, k.forced = fmt.Errorf("%w: %w", errFetch, err), k.now()
+	default:
+		k.err, k.keys, k.fetched = nil, keys, k.now()
+	}
+	return k.err
 }
 
-// usable holds that a key is public, meant for signatures and strong enough.
+// usable holds that a key is public, meant for signatures and strong enough,
+// and not so large that checking a signature becomes an attack.
 func usable(k jose.JSONWebKey) bool {
 	if k.Use != "" && k.Use != "sig" {
 		return false
 	}
 	switch p := k.Key.(type) {
 	case *rsa.PublicKey:
-		return p.N.BitLen() >= 2048 && p.E >= 3
+		return p.N.BitLen() >= 2048 && p.N.BitLen() <= 8192 && p.E >= 3
 	case *ecdsa.PublicKey:
 		return p.Curve.Params().BitSize >= 256
 	case ed25519.PublicKey:
@@ -121,9 +183,9 @@ func usable(k jose.JSONWebKey) bool {
 	return false
 }
 
-// verifyWith tries the key of the token's kid; without kid, every key.
+// verifyWith tries the keys with the token's kid; without kid, every key.
 func verifyWith(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) []byte {
-	h := jws.Signatures[0].Header
+	h := jws.Signatures[0].Protected
 	for _, key := range keys {
 		if h.KeyID != "" && key.KeyID != h.KeyID || key.Algorithm != "" && key.Algorithm != h.Algorithm {
 			continue
@@ -133,14 +195,4 @@ func verifyWith(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) []byte {
 		}
 	}
 	return nil
-}
-
-// loopback reports whether an address is on this machine.
-func loopback(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }

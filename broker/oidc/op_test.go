@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -18,7 +19,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/oidc"
@@ -28,6 +28,7 @@ var (
 	rsaKey  = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
 	rsaKey2 = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
 	weakKey = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(1024) })
+	edKey   = sync.OnceValue(func() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, 32)) })
 	ecKey   = sync.OnceValue(func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -62,6 +63,11 @@ type op struct {
 	basic     []string
 	fetches   int
 	nonce     string
+	challenge string // what PKCE was begun with, if it is checked
+	typ       string
+
+	userinfoRaw    string
+	userinfoStatus int
 }
 
 func newOP(t testing.TB) *op {
@@ -79,6 +85,12 @@ func newOP(t testing.TB) *op {
 	mux.HandleFunc("/userinfo", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer at-1" {
 			w.WriteHeader(401)
+		} else if p.userinfoStatus != 0 {
+			w.WriteHeader(p.userinfoStatus)
+		}
+		if p.userinfoRaw != "" {
+			_, _ = w.Write([]byte(p.userinfoRaw))
+			return
 		}
 		reply(w, p.userinfo)
 	})
@@ -95,12 +107,15 @@ func newOP(t testing.TB) *op {
 		"iss": p.URL, "sub": "alice-1", "aud": "rolegate", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(),
 		"acr": "loa2", "amr": []string{"pwd", "otp"}, "sid": "sid-1", "groups": []string{"g1", "g2"}, "email": "alice@example.com",
 	}
-	p.userinfo = map[string]any{"sub": "alice-1", "department": "ops", "email": "other@example.com"}
+	p.userinfo = map[string]any{"sub": "alice-1", "department": "ops", "email": "other@example.com", "only_userinfo": map[string]any{"list": []string{"a", "b"}}}
 	return p
 }
 
-func reply(w http.ResponseWriter, v any) {
+func reply(w http.ResponseWriter, v any) { answer(w, http.StatusOK, v) }
+
+func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
 }
 
@@ -110,6 +125,10 @@ func (p *op) tokenEndpoint(w http.ResponseWriter, r *http.Request) {
 	p.forms, p.basic = append(p.forms, r.PostForm), append(p.basic, user+":"+pass)
 	if p.serve != nil {
 		p.serve(w, r)
+		return
+	}
+	if sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier"))); p.challenge != "" && p.challenge != base64.RawURLEncoding.EncodeToString(sum[:]) {
+		answer(w, http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
 		return
 	}
 	claims := maps.Clone(p.claims)
@@ -131,7 +150,18 @@ func (p *op) tokenEndpoint(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *op) sign(claims map[string]any) string {
+	b, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return p.signRaw(b)
+}
+
+func (p *op) signRaw(payload []byte) string {
 	opts := (&jose.SignerOptions{}).WithType("JWT")
+	if p.typ != "" {
+		opts = (&jose.SignerOptions{}).WithType(jose.ContentType(p.typ))
+	}
 	if p.keyID != "" {
 		opts = opts.WithHeader("kid", p.keyID)
 	}
@@ -139,11 +169,25 @@ func (p *op) sign(claims map[string]any) string {
 	if err != nil {
 		panic(err)
 	}
-	raw, err := jwt.Signed(s).Claims(claims).Serialize()
+	jws, err := s.Sign(payload)
+	if err != nil {
+		panic(err)
+	}
+	raw, err := jws.CompactSerialize()
 	if err != nil {
 		panic(err)
 	}
 	return raw
+}
+
+// appended is the claims as JSON with a member more at the end, where it beats
+// an earlier one for a careless reader.
+func appended(claims map[string]any, member string) []byte {
+	b, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return append(b[:len(b)-1], ","+member+"}"...)
 }
 
 func b64(v any) string {

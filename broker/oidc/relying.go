@@ -2,24 +2,28 @@ package oidc
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
 
 	"github.com/rolegate/rolegate/broker"
+)
+
+const (
+	maxCode = 4096
+	// maxReplay bounds how long a redeemed token is remembered. Its nonce is
+	// good for one pending sign-in of minutes, so this is a second line.
+	maxReplay = 24 * time.Hour
+	// freshLogin goes out as max_age beside prompt=login, as a provider owes
+	// an auth_time only then (OpenID Connect core 2). What comes back is held
+	// against the time of the request.
+	freshLogin = 10 * time.Minute
 )
 
 // Begin makes the authentication request (OpenID Connect core 3.1.2.1 with
@@ -30,15 +34,22 @@ func (rp *RelyingParty) Begin(ctx context.Context, r broker.AuthRequest) (broker
 		return broker.Challenge{}, err
 	}
 	opts := []oauth2.AuthCodeOption{gooidc.Nonce(r.Nonce), oauth2.S256ChallengeOption(r.CodeVerifier.Reveal())}
-	switch {
-	case r.ForceAuthn:
-		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
-	case rp.c.Offline:
-		// OpenID Connect core 11: offline_access is given with consent.
-		opts = append(opts, oauth2.SetAuthURLParam("prompt", "consent"))
+	var prompt []string
+	maxAge := r.MaxAuthAge
+	if r.ForceAuthn {
+		prompt = append(prompt, "login")
+		if maxAge == 0 {
+			maxAge = freshLogin
+		}
 	}
-	if r.MaxAuthAge > 0 {
-		opts = append(opts, oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(r.MaxAuthAge/time.Second))))
+	if rp.c.Offline {
+		prompt = append(prompt, "consent") // OpenID Connect core 11: offline_access is given with consent
+	}
+	if len(prompt) > 0 {
+		opts = append(opts, oauth2.SetAuthURLParam("prompt", strings.Join(prompt, " ")))
+	}
+	if maxAge > 0 {
+		opts = append(opts, oauth2.SetAuthURLParam("max_age", fmt.Sprint(int64(maxAge/time.Second))))
 	}
 	if len(r.RequestedContext) > 0 {
 		opts = append(opts, oauth2.SetAuthURLParam("acr_values", strings.Join(r.RequestedContext, " ")))
@@ -75,41 +86,44 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 	if err != nil {
 		return broker.Authentication{}, err
 	}
-	trace.Pass("oidc.callback", "one code, state and issuer are right")
-	tok, err := rp.redeem(ctx, op, code, oauth2.VerifierOption(r.CodeVerifier.Reveal()))
+	trace.Pass("oidc.callback", "one code; state and issuer are right")
+	tok, err := rp.redeem(ctx, op, code, r.CodeVerifier)
 	if err != nil {
 		return broker.Authentication{}, err
 	}
 	trace.Pass("oidc.token", "the code was redeemed")
-	raw, claims, err := rp.verify(ctx, op, tok)
+	id, err := rp.verify(ctx, op, tok)
 	if err != nil {
 		return broker.Authentication{}, err
 	}
-	if claims.Nonce != r.Nonce {
+	if id.nonce == "" || id.nonce != r.Nonce {
 		return broker.Authentication{}, rp.refused(errors.New("the nonce is not ours"))
 	}
 	trace.Pass("oidc.id_token", "signature, issuer, audience, times and nonce are right; their clock is %s from ours",
-		time.Unix(claims.IssuedAt, 0).Sub(rp.c.Now()).Round(time.Second))
-	if err := rp.fresh(r, claims); err != nil {
+		id.issuedAt.Sub(rp.c.Now()).Round(time.Second))
+	if err := rp.fresh(r, id.authTime); err != nil {
 		return broker.Authentication{}, err
 	}
-	all, err := rp.claims(ctx, op, tok, claims)
-	if err != nil {
-		return broker.Authentication{}, err
+	all := id.claims
+	if rp.c.UserInfo {
+		if all, err = rp.withUserInfo(ctx, op, tok, id); err != nil {
+			return broker.Authentication{}, err
+		}
+		trace.Pass("oidc.userinfo", "about the same subject")
 	}
-	sum := sha256.Sum256([]byte(raw))
 	auth := broker.Authentication{
-		Subject: broker.Subject{Provider: rp.c.ID, ID: claims.Subject}, Claims: all,
-		AuthnContext: broker.AuthnContext{ACR: claims.ACR, AMR: claims.AMR}, SessionIndex: claims.SessionID,
-		ReplayID: hex.EncodeToString(sum[:]), ReplayExpires: time.Unix(claims.Expires, 0).Add(rp.c.ClockSkew + time.Minute),
+		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, Claims: all,
+		AuthnContext: broker.AuthnContext{ACR: id.acr, AMR: id.claims["amr"]}, AuthnInstant: id.authTime, SessionIndex: id.sessionID,
+		ReplayID: id.replayID(), ReplayExpires: id.expires.Add(rp.c.ClockSkew + time.Minute),
 	}
-	if claims.AuthTime > 0 {
-		auth.AuthnInstant = time.Unix(claims.AuthTime, 0)
+	if end := rp.c.Now().Add(maxReplay); auth.ReplayExpires.After(end) {
+		auth.ReplayExpires = end
 	}
 	if rp.c.Offline {
-		auth.Tokens = broker.Tokens{IDToken: broker.NewSecret(raw), IDExpires: time.Unix(claims.Expires, 0), RefreshToken: broker.NewSecret(tok.RefreshToken)}
+		auth.Tokens = broker.Tokens{IDToken: broker.NewSecret(id.raw), IDExpires: id.expires, RefreshToken: broker.NewSecret(tok.RefreshToken)}
+		trace.Pass("oidc.offline", "refresh token: %t", tok.RefreshToken != "")
 	}
-	trace.Pass("oidc.claims", "%d claims, acr %q, amr %v", len(all), claims.ACR, claims.AMR)
+	trace.Pass("oidc.claims", "%d claims, acr %q, amr %q", len(all), id.acr, id.claims["amr"])
 	return auth, nil
 }
 
@@ -120,255 +134,86 @@ func (rp *RelyingParty) callbackCode(op *provider, r broker.AuthRequest, form ur
 			return "", rp.refused(fmt.Errorf("parameter %s twice", k))
 		}
 	}
-	if form.Get("state") != r.State {
+	if r.State == "" || form.Get("state") != r.State {
 		return "", rp.refused(errors.New("the state is not ours"))
 	}
-	if iss := form.Get("iss"); iss != rp.c.Issuer && (iss != "" || op.IssParameter) {
+	if iss := form.Get("iss"); iss != rp.c.Issuer && (form.Has("iss") || op.IssParameter) {
 		return "", rp.refused(fmt.Errorf("answered by %.200q (mix-up)", iss))
 	}
 	if e := form.Get("error"); e != "" {
-		cause := fmt.Errorf("oidc: %s: error %.60q: %.200q", rp.c.ID, e, form.Get("error_description"))
-		if e == "access_denied" {
-			return "", broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not sign you in.").
-				Fix("Try again; it knows why it refused.").Because(cause)
-		}
-		return "", broker.Errorf(broker.CodeUnauthenticated, "Your identity provider answered with an error.").
-			Fix("Try again. If it happens again, tell your administrator the code below.").Because(cause)
+		return "", rp.answered(e, form.Get("error_description"))
 	}
 	code := form.Get("code")
-	if code == "" || len(code) > 4096 {
+	if code == "" || len(code) > maxCode {
 		return "", rp.refused(errors.New("no usable code"))
 	}
 	return code, nil
 }
 
-func (rp *RelyingParty) redeem(ctx context.Context, op *provider, code string, opts ...oauth2.AuthCodeOption) (*oauth2.Token, error) {
-	if rp.c.ClientKey != nil {
-		assertion, err := rp.clientAssertion(op)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, oauth2.SetAuthURLParam("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-			oauth2.SetAuthURLParam("client_assertion", assertion))
+// answered puts an error answer (RFC 6749 4.1.2.1, OpenID Connect core 3.1.2.6)
+// into plain words. What the provider says about it is for the trace only.
+func (rp *RelyingParty) answered(code, description string) error {
+	var e *broker.Error
+	switch code {
+	case "access_denied":
+		e = broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not sign you in.").
+			Fix("Try again; the identity provider knows why it refused.")
+	case "login_required", "interaction_required", "account_selection_required", "consent_required":
+		e = broker.Errorf(broker.CodeUnauthenticated, "Your identity provider needs something from you first.").
+			Fix("Start again from the portal and go through all of its pages.")
+	case "unmet_authentication_requirements":
+		e = broker.Errorf(broker.CodeUnauthenticated, "Your identity provider could not sign you in as strongly as is needed here.").
+			Fix("Set up a second factor there, then try again.")
+	case "server_error", "temporarily_unavailable":
+		e = broker.Errorf(broker.CodeUnavailable, "The identity provider %s has a problem of its own.", rp.c.ID).
+			Fix("Try again in a minute, or choose another identity provider.")
+	default:
+		e = broker.Errorf(broker.CodeUnauthenticated, "The identity provider %s did not take rolegate's request.", rp.c.ID).
+			Fix("An administrator has to compare how rolegate is registered there with its configuration here.")
 	}
-	tok, err := rp.oauth(op).Exchange(context.WithValue(ctx, oauth2.HTTPClient, rp.http), code, opts...)
-	if err == nil {
-		return tok, nil
-	}
-	var answer *oauth2.RetrieveError
-	if errors.As(err, &answer) && answer.Response != nil && answer.Response.StatusCode < 500 {
-		// The answer's body may hold what was sent: its code is enough.
-		return nil, rp.refused(fmt.Errorf("token endpoint: status %d, error %.60q", answer.Response.StatusCode, answer.ErrorCode))
-	}
-	return nil, broker.Errorf(broker.CodeUnavailable, "The identity provider %s does not answer.", rp.c.ID).
-		Fix("Try again in a minute.").Because(fmt.Errorf("oidc: token endpoint of %s: %w", rp.c.ID, withoutBody(err)))
-}
-
-func withoutBody(err error) error {
-	var answer *oauth2.RetrieveError
-	if errors.As(err, &answer) && answer.Response != nil {
-		return fmt.Errorf("status %d", answer.Response.StatusCode)
-	}
-	return err
-}
-
-// clientAssertion is the JWT of RFC 7523 section 3 for private_key_jwt.
-func (rp *RelyingParty) clientAssertion(op *provider) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rp.c.ClientKey, KeyID: rp.c.ClientKeyID}}, nil)
-	if err != nil {
-		return "", fmt.Errorf("oidc: client key of %s: %w", rp.c.ID, err)
-	}
-	now := rp.c.Now()
-	assertion, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: rp.c.ClientID, Subject: rp.c.ClientID, Audience: jwt.Audience{op.Issuer}, ID: rand.Text(),
-		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Minute)),
-	}).Serialize()
-	if err != nil {
-		return "", fmt.Errorf("oidc: client assertion of %s: %w", rp.c.ID, err)
-	}
-	return assertion, nil
-}
-
-// idClaims are the protocol claims of an ID token (OpenID Connect core 2).
-type idClaims struct {
-	Issuer    string   `json:"iss"`
-	Subject   string   `json:"sub"`
-	Audience  audience `json:"aud"`
-	Party     string   `json:"azp"`
-	Expires   int64    `json:"exp"`
-	IssuedAt  int64    `json:"iat"`
-	NotBefore int64    `json:"nbf"`
-	AuthTime  int64    `json:"auth_time"`
-	Nonce     string   `json:"nonce"`
-	ACR       string   `json:"acr"`
-	AMR       []string `json:"amr"`
-	SessionID string   `json:"sid"`
-
-	payload json.RawMessage
-}
-
-type audience []string
-
-// UnmarshalJSON takes one string or a list of strings.
-func (a *audience) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*a = audience{one}
-		return nil
-	}
-	return json.Unmarshal(b, (*[]string)(a))
-}
-
-// verify checks the ID token (OpenID Connect core 3.1.3.7).
-func (rp *RelyingParty) verify(ctx context.Context, op *provider, tok *oauth2.Token) (string, idClaims, error) {
-	raw, ok := tok.Extra("id_token").(string)
-	if !ok || raw == "" || len(raw) > maxToken {
-		return "", idClaims{}, rp.refused(fmt.Errorf("no usable ID token (%d bytes)", len(raw)))
-	}
-	verifier := gooidc.NewVerifier(op.Issuer, rp.keys, &gooidc.Config{
-		ClientID: rp.c.ClientID, SupportedSigningAlgs: rp.c.Algorithms,
-		Now: func() time.Time { return rp.c.Now().Add(-rp.c.ClockSkew) },
-	})
-	id, err := verifier.Verify(ctx, raw)
-	if err != nil {
-		if strings.Contains(err.Error(), errFetch.Error()) {
-			return "", idClaims{}, broker.Errorf(broker.CodeUnavailable, "The keys of the identity provider %s cannot be fetched.", rp.c.ID).
-				Fix("Try again in a minute.").Because(err)
-		}
-		return "", idClaims{}, rp.refused(err)
-	}
-	var c idClaims
-	if err := id.Claims(&c.payload); err != nil {
-		return "", idClaims{}, rp.refused(err)
-	}
-	if err := json.Unmarshal(c.payload, &c); err != nil {
-		return "", idClaims{}, rp.refused(fmt.Errorf("claims: %w", err))
-	}
-	if err := rp.checkClaims(c); err != nil {
-		return "", idClaims{}, rp.refused(err)
-	}
-	if id.AccessTokenHash != "" {
-		if err := id.VerifyAccessToken(tok.AccessToken); err != nil {
-			return "", idClaims{}, rp.refused(fmt.Errorf("at_hash: %w", err))
-		}
-	}
-	return raw, c, nil
-}
-
-func (rp *RelyingParty) checkClaims(c idClaims) error {
-	now, skew := rp.c.Now(), rp.c.ClockSkew
-	switch {
-	case c.Subject == "" || len(c.Subject) > 255:
-		return errors.New("no usable sub")
-	case c.Issuer != rp.c.Issuer:
-		return fmt.Errorf("issuer %.200q", c.Issuer)
-	case !slices.Contains(c.Audience, rp.c.ClientID):
-		return errors.New("the audience is not us")
-	case len(c.Audience) > 1 && c.Party == "":
-		return errors.New("several audiences without azp")
-	case c.Party != "" && c.Party != rp.c.ClientID:
-		return fmt.Errorf("azp %.200q", c.Party)
-	case c.IssuedAt == 0:
-		return errors.New("no iat")
-	case time.Unix(c.IssuedAt, 0).Sub(now) > skew:
-		return errors.New("iat is to come")
-	case c.Expires == 0 || c.Expires <= c.IssuedAt:
-		return errors.New("exp is missing or before iat")
-	case !now.Before(time.Unix(c.Expires, 0).Add(skew)):
-		return errors.New("expired")
-	case time.Unix(c.NotBefore, 0).Sub(now) > skew:
-		return errors.New("nbf is to come")
-	case c.AuthTime < 0 || time.Unix(c.AuthTime, 0).Sub(now) > skew:
-		return errors.New("auth_time is to come")
-	}
-	return nil
+	return e.Because(fmt.Errorf("oidc: %s: error %.60q: %.200q", rp.c.ID, code, description))
 }
 
 // fresh holds the provider to a max_age or prompt=login that was asked for.
-func (rp *RelyingParty) fresh(r broker.AuthRequest, c idClaims) error {
+func (rp *RelyingParty) fresh(r broker.AuthRequest, at time.Time) error {
 	if !r.ForceAuthn && r.MaxAuthAge == 0 {
 		return nil
 	}
-	at := time.Unix(c.AuthTime, 0)
-	stale := c.AuthTime == 0 || r.MaxAuthAge > 0 && rp.c.Now().Sub(at) > r.MaxAuthAge+rp.c.ClockSkew ||
+	stale := at.IsZero() || r.MaxAuthAge > 0 && rp.c.Now().Sub(at) > r.MaxAuthAge+rp.c.ClockSkew ||
 		r.ForceAuthn && at.Before(r.CreatedAt.Add(-rp.c.ClockSkew))
 	if !stale {
 		return nil
 	}
 	return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not ask you to sign in afresh.").
-		Fix("Sign out there, then try again.").Because(fmt.Errorf("oidc: %s: auth_time %d", rp.c.ID, c.AuthTime))
+		Fix("Sign out there, then try again.").Because(fmt.Errorf("oidc: %s: auth_time %s", rp.c.ID, at.UTC().Format(time.RFC3339)))
 }
 
-// claims flattens the token's claims and, where configured, userinfo's under
-// them (OpenID Connect core 5.3): userinfo adds, the signed token wins.
-func (rp *RelyingParty) claims(ctx context.Context, op *provider, tok *oauth2.Token, c idClaims) (broker.Claims, error) {
-	out, err := flatten(c.payload)
-	if err != nil {
-		return nil, rp.refused(err)
-	}
-	if !rp.c.UserInfo {
-		return out, nil
-	}
+// withUserInfo lays the userinfo claims under the token's (OpenID Connect core
+// 5.3): userinfo adds, the signed token wins.
+func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oauth2.Token, id idToken) (broker.Claims, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, op.UserInfo, nil)
 	if err != nil {
 		return nil, fmt.Errorf("oidc: userinfo: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
-	req.Header.Set("Accept", "application/json")
-	resp, err := rp.http.Do(req)
-	if err != nil {
-		return nil, broker.Errorf(broker.CodeUnavailable, "The identity provider %s does not answer.", rp.c.ID).
-			Fix("Try again in a minute.").Because(fmt.Errorf("oidc: userinfo: %w", err))
+	status, body, err := rp.call(req)
+	switch {
+	case err != nil:
+		return nil, rp.unavailable(fmt.Errorf("userinfo: %w", err))
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return nil, rp.unavailable(fmt.Errorf("userinfo: status %d", status))
+	case status != http.StatusOK:
+		return nil, rp.refused(fmt.Errorf("userinfo: status %d", status))
 	}
-	defer resp.Body.Close()
-	var body json.RawMessage
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(resp.Body).Decode(&body) != nil {
-		return nil, rp.refused(fmt.Errorf("userinfo: status %d or no JSON", resp.StatusCode))
-	}
-	more, err := flatten(body)
+	out, err := flatten(body)
 	if err != nil {
 		return nil, rp.refused(fmt.Errorf("userinfo: %w", err))
 	}
-	if more.First("sub") != c.Subject {
+	if sub, err := one(out, "sub"); err != nil || sub != id.subject {
 		return nil, rp.refused(errors.New("userinfo is about somebody else"))
 	}
-	for k, v := range more {
-		if _, have := out[k]; !have {
-			out[k] = v
-		}
-	}
-	return out, nil
-}
-
-// RefreshTokens gets a fresh ID token about the same subject (OpenID Connect
-// core 12). CodeUnauthenticated when the person has to sign in again.
-func (rp *RelyingParty) RefreshTokens(ctx context.Context, s broker.Subject, t broker.Tokens) (broker.Tokens, error) {
-	op, err := rp.current(ctx)
-	if err != nil {
-		return broker.Tokens{}, err
-	}
-	again := broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not renew your sign-in.").Fix("Sign in again.")
-	if t.RefreshToken.IsZero() {
-		return broker.Tokens{}, again
-	}
-	tok, err := rp.redeem(ctx, op, "", oauth2.SetAuthURLParam("grant_type", "refresh_token"),
-		oauth2.SetAuthURLParam("refresh_token", t.RefreshToken.Reveal()))
-	if broker.CodeOf(err) == broker.CodeUnauthenticated {
-		return broker.Tokens{}, again.Because(err)
-	}
-	if err != nil {
-		return broker.Tokens{}, err
-	}
-	raw, claims, err := rp.verify(ctx, op, tok)
-	if err != nil {
-		return broker.Tokens{}, err
-	}
-	if claims.Subject != s.ID {
-		return broker.Tokens{}, again.Because(errors.New("oidc: the refreshed token is about somebody else"))
-	}
-	out := broker.Tokens{IDToken: broker.NewSecret(raw), IDExpires: time.Unix(claims.Expires, 0), RefreshToken: t.RefreshToken}
-	if tok.RefreshToken != "" {
-		out.RefreshToken = broker.NewSecret(tok.RefreshToken)
+	for k, v := range id.claims {
+		out[k] = v
 	}
 	return out, nil
 }

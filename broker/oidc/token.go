@@ -1,0 +1,269 @@
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/cryptosigner"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"golang.org/x/oauth2"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// redeem gives the code for tokens (OpenID Connect core 3.1.3).
+func (rp *RelyingParty) redeem(ctx context.Context, op *provider, code string, verifier broker.Secret) (*oauth2.Token, error) {
+	opts, err := rp.clientAuth(op)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, oauth2.VerifierOption(verifier.Reveal()))
+	tok, err := rp.oauth(op).Exchange(context.WithValue(ctx, oauth2.HTTPClient, rp.http), code, opts...)
+	if err != nil {
+		return nil, rp.tokenError(err)
+	}
+	return tok, nil
+}
+
+// renew gives a refresh token for tokens (OpenID Connect core 12).
+func (rp *RelyingParty) renew(ctx context.Context, op *provider, refresh broker.Secret) (*oauth2.Token, error) {
+	opts, err := rp.clientAuth(op)
+	if err != nil {
+		return nil, err
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, rp.http)
+	c := rp.oauth(op)
+	var tok *oauth2.Token
+	if len(opts) == 0 {
+		tok, err = c.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
+	} else {
+		// A token source takes no client assertion. Exchange leaves an empty
+		// code in the form, which is as if it were not there (RFC 6749 3.2).
+		c.RedirectURL = ""
+		tok, err = c.Exchange(ctx, "", append(opts, oauth2.SetAuthURLParam("grant_type", "refresh_token"),
+			oauth2.SetAuthURLParam("refresh_token", refresh.Reveal()))...)
+	}
+	if err != nil {
+		return nil, rp.tokenError(err)
+	}
+	return tok, nil
+}
+
+// tokenError sorts what the token endpoint did. Its answer's body may hold what
+// was sent and never goes on.
+func (rp *RelyingParty) tokenError(err error) error {
+	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok || answer.Response == nil {
+		return rp.unavailable(fmt.Errorf("token endpoint: %w", err))
+	}
+	status := answer.Response.StatusCode
+	cause := fmt.Errorf("token endpoint: status %d, error %.60q", status, answer.ErrorCode)
+	switch {
+	case status >= 300 && status < 400 || status >= 500 || status == http.StatusTooManyRequests:
+		return rp.unavailable(cause)
+	case status == http.StatusUnauthorized, answer.ErrorCode == "invalid_client", answer.ErrorCode == "unauthorized_client":
+		return broker.Errorf(broker.CodeUnavailable, "The identity provider %s does not know rolegate by its client secret or key.", rp.c.ID).
+			Fix("An administrator has to renew the client's credentials in rolegate's configuration.").
+			Because(fmt.Errorf("oidc: %s: %w", rp.c.ID, cause))
+	}
+	return rp.refused(cause)
+}
+
+// clientAuth is the client assertion of private_key_jwt (RFC 7523 2.2), nothing
+// for a client with a secret. Its audience is the issuer alone: a token endpoint
+// that a lying provider names would make it good elsewhere.
+func (rp *RelyingParty) clientAuth(op *provider) ([]oauth2.AuthCodeOption, error) {
+	if rp.c.ClientKey == nil {
+		return nil, nil
+	}
+	alg, err := keyAlgorithm(rp.c.ClientKey.Public())
+	if err != nil {
+		return nil, fmt.Errorf("oidc: client key of %s: %w", rp.c.ID, err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: cryptosigner.Opaque(rp.c.ClientKey)},
+		(&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", rp.c.ClientKeyID))
+	if err != nil {
+		return nil, fmt.Errorf("oidc: client key of %s: %w", rp.c.ID, err)
+	}
+	now := rp.c.Now()
+	assertion, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: rp.c.ClientID, Subject: rp.c.ClientID, Audience: jwt.Audience{op.Issuer}, ID: rand.Text(),
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Minute)),
+	}).Serialize()
+	if err != nil {
+		return nil, fmt.Errorf("oidc: client assertion of %s: %w", rp.c.ID, err)
+	}
+	return []oauth2.AuthCodeOption{
+		oauth2.SetAuthURLParam("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+		oauth2.SetAuthURLParam("client_assertion", assertion),
+	}, nil
+}
+
+// idToken is a verified ID token.
+type idToken struct {
+	raw                                    string
+	claims                                 broker.Claims
+	issuer, subject, party                 string
+	nonce, accessHash                      string
+	acr, sessionID                         string
+	expires, issuedAt, notBefore, authTime time.Time
+}
+
+// replayID names what was signed. The signature is left out: a second valid one
+// can be made from an ECDSA signature without the key.
+func (t idToken) replayID() string {
+	signed := t.raw[:strings.LastIndexByte(t.raw, '.')]
+	sum := sha256.Sum256([]byte(signed))
+	return hex.EncodeToString(sum[:])
+}
+
+// signatures hands one verified payload from our keys to go-oidc, and back to
+// us what go-oidc would only give as text.
+type signatures struct {
+	keys    *keySet
+	payload []byte
+	err     error
+}
+
+// VerifySignature implements go-oidc's KeySet.
+func (s *signatures) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+	s.payload, s.err = s.keys.verify(ctx, raw)
+	return s.payload, s.err
+}
+
+// verify checks the ID token of a token answer (OpenID Connect core 3.1.3.7),
+// all but the nonce. at_hash is optional in the code flow (3.1.3.6), where the
+// access token comes by the same TLS connection: it is checked when present.
+func (rp *RelyingParty) verify(ctx context.Context, op *provider, tok *oauth2.Token) (idToken, error) {
+	raw, _ := tok.Extra("id_token").(string)
+	if raw == "" || len(raw) > maxToken {
+		return idToken{}, rp.refused(fmt.Errorf("no usable ID token (%d bytes)", len(raw)))
+	}
+	sigs := &signatures{keys: rp.keys}
+	// Times are checked below, with the configured skew on each.
+	library, err := gooidc.NewVerifier(op.Issuer, sigs, &gooidc.Config{
+		ClientID: rp.c.ClientID, SupportedSigningAlgs: rp.c.Algorithms, SkipExpiryCheck: true,
+	}).Verify(ctx, raw)
+	if errors.Is(sigs.err, errFetch) {
+		return idToken{}, rp.unavailable(sigs.err)
+	}
+	if err != nil {
+		return idToken{}, rp.refused(err)
+	}
+	t, err := readToken(raw, sigs.payload)
+	if err != nil {
+		return idToken{}, rp.refused(err)
+	}
+	if err := rp.check(t); err != nil {
+		return idToken{}, rp.refused(err)
+	}
+	if t.claims["at_hash"] != nil {
+		library.AccessTokenHash = t.accessHash // by its exact name
+		if err := library.VerifyAccessToken(tok.AccessToken); err != nil {
+			return idToken{}, rp.refused(fmt.Errorf("at_hash: %w", err))
+		}
+	}
+	return t, nil
+}
+
+// readToken takes the protocol claims by their exact names: encoding/json, which
+// the library uses, would take "SUB" for "sub".
+func readToken(raw string, payload []byte) (idToken, error) {
+	claims, err := flatten(payload)
+	if err != nil {
+		return idToken{}, err
+	}
+	t := idToken{raw: raw, claims: claims}
+	var errs []error
+	for name, into := range map[string]*string{
+		"iss": &t.issuer, "sub": &t.subject, "azp": &t.party, "nonce": &t.nonce, "acr": &t.acr, "sid": &t.sessionID, "at_hash": &t.accessHash,
+	} {
+		v, err := one(claims, name)
+		*into, errs = v, append(errs, err)
+	}
+	for name, into := range map[string]*time.Time{"exp": &t.expires, "iat": &t.issuedAt, "nbf": &t.notBefore, "auth_time": &t.authTime} {
+		v, err := date(claims, name)
+		*into, errs = v, append(errs, err)
+	}
+	return t, errors.Join(errs...)
+}
+
+func (rp *RelyingParty) check(t idToken) error {
+	now, skew := rp.c.Now(), rp.c.ClockSkew
+	audience := t.claims["aud"]
+	switch {
+	case t.subject == "" || len(t.subject) > 255:
+		return errors.New("no usable sub")
+	case t.issuer != rp.c.Issuer:
+		return fmt.Errorf("issuer %.200q", t.issuer)
+	case !slices.Contains(audience, rp.c.ClientID):
+		return errors.New("the audience is not us")
+	case len(audience) > 1 && t.party == "":
+		return errors.New("several audiences without azp")
+	case t.claims["azp"] != nil && t.party != rp.c.ClientID:
+		return fmt.Errorf("azp %.200q", t.party)
+	case t.issuedAt.IsZero():
+		return errors.New("no iat")
+	case t.issuedAt.Sub(now) > skew:
+		return errors.New("iat is to come")
+	case !t.expires.After(t.issuedAt):
+		return errors.New("exp is missing or before iat")
+	case now.Sub(t.expires) >= skew:
+		return errors.New("expired")
+	case t.notBefore.Sub(now) > skew:
+		return errors.New("nbf is to come")
+	case t.authTime.Sub(now) > skew:
+		return errors.New("auth_time is to come")
+	}
+	return nil
+}
+
+// RefreshTokens gets a fresh ID token about the same subject (OpenID Connect
+// core 12.2). It keeps the refresh token when the provider does not give
+// another. CodeUnauthenticated when the person has to sign in again.
+func (rp *RelyingParty) RefreshTokens(ctx context.Context, s broker.Subject, t broker.Tokens) (broker.Tokens, error) {
+	again := broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not renew your sign-in.").Fix("Sign in again.")
+	if t.RefreshToken.IsZero() {
+		return broker.Tokens{}, again.Because(errors.New("oidc: no refresh token"))
+	}
+	if s.Provider != rp.c.ID {
+		return broker.Tokens{}, fmt.Errorf("oidc: a subject of %s was given to %s", s.Provider, rp.c.ID)
+	}
+	op, err := rp.current(ctx)
+	if err != nil {
+		return broker.Tokens{}, err
+	}
+	tok, err := rp.renew(ctx, op, t.RefreshToken)
+	if err != nil {
+		if broker.CodeOf(err) == broker.CodeUnauthenticated {
+			return broker.Tokens{}, again.Because(err)
+		}
+		return broker.Tokens{}, err
+	}
+	id, err := rp.verify(ctx, op, tok)
+	if err != nil {
+		if broker.CodeOf(err) == broker.CodeUnauthenticated {
+			return broker.Tokens{}, again.Because(err)
+		}
+		return broker.Tokens{}, err
+	}
+	if id.subject != s.ID {
+		return broker.Tokens{}, again.Because(errors.New("oidc: the refreshed token is about somebody else"))
+	}
+	out := broker.Tokens{IDToken: broker.NewSecret(id.raw), IDExpires: id.expires, RefreshToken: t.RefreshToken}
+	if tok.RefreshToken != "" {
+		out.RefreshToken = broker.NewSecret(tok.RefreshToken)
+	}
+	broker.TraceFrom(ctx).Pass("oidc.refresh", "a fresh ID token until %s", id.expires.UTC().Format(time.RFC3339))
+	return out, nil
+}
