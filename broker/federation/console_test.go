@@ -28,6 +28,7 @@ func TestSignInToken(t *testing.T) {
 		{"no token", 200, `{}`, false},
 		{"not JSON", 200, `<html>planted-secret</html>`, false},
 		{"huge", 200, `{"SigninToken":"` + strings.Repeat("a", 1<<20) + `"}`, false},
+		{"long token", 200, `{"SigninToken":"` + strings.Repeat("a", 20<<10) + `"}`, false},
 		{"null", 200, `null`, false},
 		{"number", 200, `{"SigninToken":1}`, false},
 		{"empty", 200, `{"SigninToken":""}`, false},

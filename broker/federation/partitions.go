@@ -69,10 +69,7 @@ type endpoint struct {
 }
 
 func (f *Federation) stsEndpoints(p broker.Partition) []endpoint {
-	known, ok := partitions[p]
-	if !ok {
-		return nil
-	}
+	known := partitions[p]
 	regions := f.c.Partitions[p].STSRegions
 	if len(regions) == 0 {
 		regions = known.regions
@@ -187,7 +184,7 @@ func (f *Federation) destination(p broker.Partition, d broker.Destination) (stri
 
 // allowed reports whether path is a plain path into a listed service.
 func allowed(path string) bool {
-	if len(path) > 200 || !pathPattern.MatchString(path) || strings.Contains(path, "..") {
+	if len(path) > 200 || !pathPattern.MatchString(path) {
 		return false
 	}
 	first, _, _ := strings.Cut(path, "/")

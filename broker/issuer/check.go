@@ -103,7 +103,8 @@ func checkTags(tags map[string]string, keys, transitive []string) error {
 	return nil
 }
 
-// tagText reports whether s is in AWS's set [\p{L}\p{Z}\p{N}_.:/=+\-@].
+// tagText reports whether s is in AWS's set [\p{L}\p{Z}\p{N}_.:/=+\-@]. Bytes
+// that are no UTF-8 range as U+FFFD, a symbol, and are refused with it.
 func tagText(s string) bool {
 	for _, r := range s {
 		switch {
@@ -112,7 +113,7 @@ func tagText(s string) bool {
 			if !strings.ContainsRune("_.:/=+-@", r) {
 				return false
 			}
-		case r == utf8.RuneError || !unicode.In(r, unicode.L, unicode.Z, unicode.N):
+		case !unicode.In(r, unicode.L, unicode.Z, unicode.N):
 			return false
 		}
 	}

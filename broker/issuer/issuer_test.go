@@ -188,7 +188,7 @@ func TestSAMLVerifies(t *testing.T) {
 // and recipient, and that the settings win.
 func TestPartitionsAndSettings(t *testing.T) {
 	i, k := newIssuer(t, func(c *issuer.Config) {
-		c.EntityID = "urn:example:rolegate&co"
+		c.EntityID = `urn:example:<rolegate>&"co"`
 		c.Audiences = map[broker.Partition]issuer.Audience{broker.PartitionChina: {Recipient: "https://cn-northwest-1.signin.amazonaws.cn/saml"}}
 	})
 	for p, want := range map[broker.Partition]issuer.Audience{
@@ -208,7 +208,7 @@ func TestPartitionsAndSettings(t *testing.T) {
 		x := verified(t, response(t, a), k)
 		got := issuer.Audience{Audience: x.Conditions.AudienceRestrictions[0].Audience.Value,
 			Recipient: x.Subject.SubjectConfirmations[0].SubjectConfirmationData.Recipient}
-		if got != want || a.Audience != want.Recipient || x.Issuer.Value != "urn:example:rolegate&co" {
+		if got != want || a.Audience != want.Recipient || x.Issuer.Value != `urn:example:<rolegate>&"co"` {
 			t.Errorf("%s: %+v, issuer %s", p, got, x.Issuer.Value)
 		}
 	}
