@@ -1,8 +1,14 @@
 package oidc_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -127,4 +133,58 @@ func TestKeysComeBack(t *testing.T) {
 	if _, err := rp.Finish(t.Context(), request(), callback()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSlowKeys ensures that people who wait for the same keys make one request,
+// and that the first one to leave takes nothing from the others.
+func TestSlowKeys(t *testing.T) {
+	p := newOP(t)
+	p.claims["iss"], p.claims["aud"] = "https://idp.example", "rolegate"
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: p.jwks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p.claims["iat"], p.claims["auth_time"], p.claims["exp"] = time.Now().Unix(), nil, time.Now().Add(time.Hour).Unix()
+		raw := p.sign(p.claims)
+		slow, asked := false, 0
+		rp := remote(t, nil, func(r *http.Request) (string, error) {
+			if r.URL.Path != "/jwks" {
+				return plainDiscovery, nil
+			}
+			if !slow {
+				return "", errors.New("down")
+			}
+			asked++
+			select {
+			case <-time.After(10 * time.Second):
+				return string(jwks), nil
+			case <-r.Context().Done():
+				return "", r.Context().Err()
+			}
+		})
+		if rp.Refresh(t.Context()) == nil {
+			t.Fatal("keys came")
+		}
+		slow = true
+		time.Sleep(time.Minute)
+		var wg sync.WaitGroup
+		verify := func(ctx context.Context) {
+			if _, err := rp.Verify(ctx, raw); err != nil {
+				t.Error(err)
+			}
+		}
+		first, leave := context.WithCancel(t.Context())
+		wg.Go(func() { verify(first) })
+		synctest.Wait()
+		for range 50 {
+			wg.Go(func() { verify(t.Context()) })
+		}
+		synctest.Wait()
+		leave()
+		wg.Wait()
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
 }

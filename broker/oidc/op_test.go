@@ -83,16 +83,16 @@ func newOP(t testing.TB) *op {
 	})
 	mux.HandleFunc("/token", p.tokenEndpoint)
 	mux.HandleFunc("/userinfo", func(w http.ResponseWriter, r *http.Request) {
+		status := max(p.userinfoStatus, http.StatusOK)
 		if r.Header.Get("Authorization") != "Bearer at-1" {
-			w.WriteHeader(401)
-		} else if p.userinfoStatus != 0 {
-			w.WriteHeader(p.userinfoStatus)
+			status = http.StatusUnauthorized
 		}
 		if p.userinfoRaw != "" {
+			w.WriteHeader(status)
 			_, _ = w.Write([]byte(p.userinfoRaw))
 			return
 		}
-		reply(w, p.userinfo)
+		answer(w, status, p.userinfo)
 	})
 	p.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(p.Close)

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/oidc"
@@ -28,10 +32,11 @@ func TestUnavailable(t *testing.T) {
 	}
 	lie := func(name string, value any) func(*op) { return func(p *op) { p.discovery[name] = value } }
 	for name, change := range map[string]func(*op){
-		"token endpoint broken": status(503, nil),
-		"token endpoint brakes": status(429, nil),
-		"client secret refused": status(401, map[string]any{"error": "invalid_client", "error_description": "planted-echo"}),
-		"client not allowed":    status(400, map[string]any{"error": "unauthorized_client", "error_description": "planted-echo"}),
+		"token endpoint broken":            status(503, nil),
+		"token endpoint brakes":            status(429, nil),
+		"client secret refused":            status(401, map[string]any{"error": "invalid_client", "error_description": "planted-echo"}),
+		"client secret refused, no reason": status(401, nil),
+		"client not allowed":               status(400, map[string]any{"error": "unauthorized_client", "error_description": "planted-echo"}),
 		"token answer no JSON": func(p *op) {
 			p.serve = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>planted-echo") }
 		},
@@ -94,8 +99,8 @@ func TestRedirectsRefused(t *testing.T) {
 				p.nonce = "nonce-1"
 				client := redirecting{next: p.Client().Transport, path: path, status: status, to: elsewhere.URL}
 				rp := p.party(t, func(c *oidc.Config) { c.UserInfo, c.HTTP = true, &http.Client{Transport: client} })
-				if _, err := rp.Finish(t.Context(), request(), callback()); err == nil {
-					t.Error("accepted")
+				if _, err := rp.Finish(t.Context(), request(), callback()); broker.CodeOf(err) != broker.CodeUnavailable {
+					t.Errorf("%v", err)
 				}
 				if followed.Load() != 0 {
 					t.Error("followed")
@@ -171,80 +176,113 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// TestRunBacksOff ensures how often a dead provider is asked, and that it comes
-// back by itself.
+const plainDiscovery = `{"issuer":"https://idp.example","authorization_endpoint":"https://idp.example/auth",
+	"token_endpoint":"https://idp.example/token","jwks_uri":"https://idp.example/jwks"}`
+
+// remote is a relying party of a provider that is a function.
+func remote(t *testing.T, now func() time.Time, a answers) *oidc.RelyingParty {
+	t.Helper()
+	rp, err := oidc.New(oidc.Config{
+		ID: "corp", PublicURL: "https://sso.example.com", Issuer: "https://idp.example", ClientID: "rolegate",
+		ClientSecret: broker.NewSecret("s"), HTTP: &http.Client{Transport: a}, Now: now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rp
+}
+
+// TestRunBacksOff ensures how often a dead provider is asked, that it comes back
+// by itself, and that the next outage is noticed as fast as the first.
 func TestRunBacksOff(t *testing.T) {
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: ecKey().Public(), KeyID: "k"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		var asked []time.Duration
-		rp, err := oidc.New(oidc.Config{
-			ID: "corp", PublicURL: "https://sso.example.com", Issuer: "https://idp.example", ClientID: "c", ClientSecret: broker.NewSecret("s"),
-			HTTP: &http.Client{Transport: answers(func(*http.Request) (string, error) {
-				asked = append(asked, time.Since(start))
-				return "", errors.New("no route")
-			})},
+		var waits []time.Duration
+		last := start
+		rp := remote(t, nil, func(r *http.Request) (string, error) {
+			if r.URL.Path == "/jwks" {
+				return string(jwks), nil
+			}
+			waits, last = append(waits, time.Since(last)), time.Now()
+			if at := time.Since(start); at > time.Hour && at < 2*time.Hour {
+				return plainDiscovery, nil
+			}
+			return "", errors.New("no route")
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); rp.Run(ctx) }()
-		time.Sleep(30 * time.Minute) // in the bubble's clock
-		synctest.Wait()
+		time.Sleep(2*time.Hour + 10*time.Minute) // of the bubble's clock
 		cancel()
 		<-done
-		want := []time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second}
-		for n, at := range want {
-			if len(asked) <= n || asked[n] != at {
-				t.Fatalf("asked at %v, want %v first", asked, want)
-			}
+		var want []time.Duration
+		for _, seconds := range []int{
+			0, 5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300, 300, 300, 300, 300, 300, 300, // until it is back
+			3600, 5, 10, 20, 40, 80, 160, // and gone again
+		} {
+			want = append(want, time.Duration(seconds)*time.Second)
 		}
-		if last := asked[len(asked)-1] - asked[len(asked)-2]; last != 5*time.Minute || len(asked) > 15 {
-			t.Errorf("%d times in 30 min, last after %s", len(asked), last)
+		if d := cmp.Diff(want, waits); d != "" {
+			t.Error(d)
 		}
 	})
 }
 
 // TestFirstUseTogether ensures that a hundred people who come at once make one
-// request to a provider, also one that hangs, and that the first one to leave
-// takes nothing from the others.
+// request to a slow provider, and that the first one to leave takes nothing
+// from the others.
 func TestFirstUseTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
-		rp, err := oidc.New(oidc.Config{
-			ID: "corp", PublicURL: "https://sso.example.com", Issuer: "https://idp.example", ClientID: "c", ClientSecret: broker.NewSecret("s"),
-			HTTP: &http.Client{Transport: answers(func(r *http.Request) (string, error) {
-				asked.Add(1)
-				select {
-				case <-time.After(10 * time.Second):
-					return "", errors.New("hung up")
-				case <-r.Context().Done():
-					return "", r.Context().Err()
-				}
-			})},
+		asked := 0
+		rp := remote(t, nil, func(r *http.Request) (string, error) {
+			if r.URL.Path == "/jwks" {
+				return "", errors.New("down")
+			}
+			asked++
+			select {
+			case <-time.After(10 * time.Second):
+				return plainDiscovery, nil
+			case <-r.Context().Done():
+				return "", r.Context().Err()
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
+		begin := func(ctx context.Context) {
+			if _, err := rp.Begin(ctx, request()); err != nil {
+				t.Error(err)
+			}
 		}
 		first, leave := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		for n := range 100 {
-			ctx := t.Context()
-			if n == 0 {
-				ctx = first
-			}
-			wg.Go(func() {
-				if _, err := rp.Begin(ctx, request()); broker.CodeOf(err) != broker.CodeUnavailable {
-					t.Errorf("%v", err)
-				}
-			})
+		wg.Go(func() { begin(first) })
+		synctest.Wait()
+		for range 99 {
+			wg.Go(func() { begin(t.Context()) })
 		}
-		time.Sleep(time.Second)
+		synctest.Wait()
 		leave()
 		wg.Wait()
-		if asked.Load() != 1 {
-			t.Errorf("asked %d times", asked.Load())
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
 		}
 	})
+}
+
+// TestDeadProviderIsNotStormed ensures that sign-ins ask a dead provider at most
+// every five seconds, and say why it is dead.
+func TestDeadProviderIsNotStormed(t *testing.T) {
+	now, asked := time.Now(), 0
+	rp := remote(t, func() time.Time { return now }, func(*http.Request) (string, error) { asked++; return "", errors.New("no route") })
+	for range 60 {
+		if _, err := rp.Begin(t.Context(), request()); broker.CodeOf(err) != broker.CodeUnavailable || !strings.Contains(err.Error(), "no route") {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Second)
+	}
+	if asked != 12 {
+		t.Errorf("asked %d times in a minute", asked)
+	}
 }

@@ -200,10 +200,10 @@ func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oau
 	switch {
 	case err != nil:
 		return nil, rp.unavailable(fmt.Errorf("userinfo: %w", err))
-	case status >= 500 || status == http.StatusTooManyRequests:
-		return nil, rp.unavailable(fmt.Errorf("userinfo: status %d", status))
-	case status != http.StatusOK:
+	case status >= 400 && status < 500 && status != http.StatusTooManyRequests:
 		return nil, rp.refused(fmt.Errorf("userinfo: status %d", status))
+	case status != http.StatusOK:
+		return nil, rp.unavailable(fmt.Errorf("userinfo: status %d", status))
 	}
 	out, err := flatten(body)
 	if err != nil {
