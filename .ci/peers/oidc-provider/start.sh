@@ -8,15 +8,16 @@ scratch=${1:?scratch directory}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$scratch"; scratch=$(cd "$scratch" && pwd)
 export HOST=${HOST:-localhost} PORT=${PORT:-18102} SCRATCH=$scratch HERE=$here
+if (: <"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then echo "port $PORT is taken" >&2; exit 1; fi
 if [ ! -d "$scratch/node_modules/oidc-provider" ]; then
-  cp "$here/package.json" "$scratch/"
-  npm install --prefix "$scratch" --no-fund --no-audit --silent >"$scratch/npm.log" 2>&1
+  cp "$here/package.json" "$here/package-lock.json" "$scratch/"
+  npm ci --prefix "$scratch" --no-fund --no-audit --ignore-scripts >"$scratch/npm.log" 2>&1 || { tail -5 "$scratch/npm.log" >&2; exit 1; }
 fi
 setsid node "$here/server.mjs" >"$scratch/op.log" 2>&1 </dev/null &
 pid=$!; echo "$pid" >"$scratch/pid"
 for _ in $(seq 100); do
   curl -fsS -o "$scratch/discovery.json" "http://$HOST:$PORT/.well-known/openid-configuration" 2>/dev/null && { echo "$pid"; exit 0; }
-  kill -0 "$pid" 2>/dev/null || { tail -20 "$scratch/op.log" >&2; exit 1; }
+  kill -0 "$pid" 2>/dev/null || { rm -f "$scratch/pid"; tail -20 "$scratch/op.log" >&2; exit 1; }
   sleep 0.1
 done
-echo "not ready" >&2; kill "$pid" 2>/dev/null || true; exit 1
+echo "not ready; see $scratch/op.log" >&2; kill -- "-$pid" 2>/dev/null || true; rm -f "$scratch/pid"; exit 1

@@ -9,6 +9,7 @@ scratch=${1:?scratch directory}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$scratch"; scratch=$(cd "$scratch" && pwd)
 HOST=${HOST:-localhost} PORT=${PORT:-18101}
+if (: <"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then echo "port $PORT is taken" >&2; exit 1; fi
 mkdir -p "$scratch"/{cert,log,data,tmp,sp-metadata,www}
 if [ ! -f "$scratch/cert/idp.key" ]; then
   openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=ssp-idp-test" \
@@ -27,7 +28,7 @@ for _ in $(seq 100); do
      && grep -q EntityDescriptor "$scratch/idp-metadata.xml.tmp"; then
     mv "$scratch/idp-metadata.xml.tmp" "$scratch/idp-metadata.xml"; echo "$pid"; exit 0
   fi
-  kill -0 "$pid" 2>/dev/null || { tail -5 "$scratch/log/php.log" >&2; exit 1; }
+  kill -0 "$pid" 2>/dev/null || { rm -f "$scratch/pid"; tail -5 "$scratch/log/php.log" >&2; exit 1; }
   sleep 0.1
 done
-echo "not ready; see $scratch/log" >&2; kill "$pid" 2>/dev/null || true; exit 1
+echo "not ready; see $scratch/log" >&2; kill -- "-$pid" 2>/dev/null || true; rm -f "$scratch/pid"; exit 1
