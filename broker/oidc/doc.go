@@ -8,4 +8,10 @@
 // (RFC 9207), a brake on key fetches, weak-key and key-use checks, size limits
 // on every answer, and no redirects from the provider's back-channel endpoints.
 // It keeps no state of a sign-in: the broker does.
+//
+// What does not verify is CodeUnauthenticated; a provider that is down, breaks
+// the protocol's transport or refuses our client credentials is CodeUnavailable
+// and named. Discovery and keys are fetched at first use and by Run, each by one
+// request at a time, and the last good copy stays: discovery for good, keys for
+// a day.
 package oidc

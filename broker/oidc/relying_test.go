@@ -19,6 +19,11 @@ import (
 	"github.com/rolegate/rolegate/broker/oidc"
 )
 
+var (
+	_ broker.IdentityProvider = (*oidc.RelyingParty)(nil)
+	_ broker.TokenRefresher   = (*oidc.RelyingParty)(nil)
+)
+
 // TestBegin ensures what the authentication request asks for.
 func TestBegin(t *testing.T) {
 	p := newOP(t)
