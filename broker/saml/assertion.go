@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/beevik/etree"
 
@@ -13,65 +14,69 @@ import (
 )
 
 const (
-	bearer           = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // G101: a URN
-	nameIDEmail      = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
-	entraAMR         = "http://schemas.microsoft.com/claims/authnmethodsreferences"
-	maxAttributes    = 200
-	oldestInstantGap = 10 * time.Minute
+	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // G101: a URN
+	nameIDEmail   = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+	entraAMR      = "http://schemas.microsoft.com/claims/authnmethodsreferences"
+	maxAttributes = 200
+	maxName       = 512 // bytes of an attribute's name
+)
+
+const (
+	noContext       = "Your identity provider did not do the second factor that was asked for."
+	noContextRemedy = "Set up a second factor at your identity provider, then sign in again."
 )
 
 // assertion checks a verified assertion as the browser SSO profile wants it
 // (SAML profiles 4.1.4.2 and 4.1.4.3, core 2.3 to 2.7) and reads it.
 func (c *check) assertion(el *etree.Element) (broker.Authentication, error) {
-	if el.SelectAttrValue("Version", "") != "2.0" {
-		return broker.Authentication{}, errors.New("the assertion's version is not 2.0")
+	auth := broker.Authentication{ReplayID: attr(el, "ID"), Subject: broker.Subject{Provider: c.sp.c.ID}}
+	var until, confirmedUntil time.Time
+	for _, step := range []struct {
+		name string
+		run  func() error
+	}{
+		{"saml.issuer", func() error { return c.head(el) }},
+		{"saml.conditions", func() (err error) { until, err = c.conditions(el); return err }},
+		{"saml.subject", func() (err error) { confirmedUntil, err = c.subject(el, &auth); return err }},
+		{"saml.attributes", func() (err error) { auth.Claims, err = c.attributes(el); return err }},
+		{"saml.authn", func() error { return c.authnStatement(el, &auth) }},
+	} {
+		c.step = step.name
+		if err := step.run(); err != nil {
+			return broker.Authentication{}, err
+		}
 	}
-	id := el.SelectAttrValue("ID", "")
-	if id == "" || len(id) > 256 {
-		return broker.Authentication{}, errors.New("the assertion has no usable ID")
+	if confirmedUntil.After(until) {
+		until = confirmedUntil
 	}
-	issuer := child(el, nsAssertion, "Issuer")
-	if issuer == nil {
-		return broker.Authentication{}, errors.New("the assertion has no Issuer")
-	}
-	if err := c.issuer(issuer); err != nil {
-		return broker.Authentication{}, err
-	}
-	issued, err := instant(el, "IssueInstant")
-	if err != nil {
-		return broker.Authentication{}, err
-	}
-	if issued.Sub(c.now) > c.sp.c.ClockSkew || c.now.Sub(issued) > oldestInstantGap+c.sp.c.ClockSkew {
-		return broker.Authentication{}, fmt.Errorf("the assertion was issued at %s, it is %s", issued, c.now)
-	}
-	c.trace.Pass("saml.issuer", "%s", c.idp.entityID)
-	until, err := c.conditions(el)
-	if err != nil {
-		return broker.Authentication{}, err
-	}
-	auth := broker.Authentication{ReplayID: id, Subject: broker.Subject{Provider: c.sp.c.ID}}
-	confirmedUntil, err := c.subject(el, &auth)
-	if err != nil {
-		return broker.Authentication{}, err
-	}
-	auth.ReplayExpires = confirmedUntil
-	if until.After(confirmedUntil) {
-		auth.ReplayExpires = until
-	}
-	auth.ReplayExpires = auth.ReplayExpires.Add(c.sp.c.ClockSkew)
-	if err := c.authnStatement(el, &auth); err != nil {
-		return broker.Authentication{}, err
-	}
-	if auth.Claims, err = attributes(el); err != nil {
-		return broker.Authentication{}, err
-	}
-	auth.AuthnContext.AMR = auth.Claims[entraAMR]
-	c.trace.Pass("saml.assertion", "%d attributes, context %s", len(auth.Claims), auth.AuthnContext.ACR)
+	auth.ReplayExpires = until.Add(c.sp.c.ClockSkew)
 	return auth, nil
 }
 
+// head checks version, ID, Issuer and IssueInstant (core 2.3.3).
+func (c *check) head(el *etree.Element) error {
+	if v := attr(el, "Version"); v != "2.0" {
+		return fmt.Errorf("the assertion has the version %.20q", v)
+	}
+	if id := attr(el, "ID"); !idValue.MatchString(id) {
+		return fmt.Errorf("the assertion has the ID %.80q", id)
+	}
+	if err := c.issuer(child(el, nsAssertion, "Issuer")); err != nil {
+		return err
+	}
+	issued, err := instant(el, "IssueInstant")
+	if err != nil {
+		return err
+	}
+	if err := c.recent(issued); err != nil {
+		return fmt.Errorf("the assertion: %w", err)
+	}
+	c.pass("%s", c.idp.entityID)
+	return nil
+}
+
 func instant(el *etree.Element, name string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, el.SelectAttrValue(name, ""))
+	t, err := time.Parse(time.RFC3339, attr(el, name))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s has no %s", el.Tag, name)
 	}
@@ -86,9 +91,9 @@ func (c *check) window(el *etree.Element) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if !c.now.Before(end.Add(c.sp.c.ClockSkew)) {
-		return time.Time{}, fmt.Errorf("%s ended at %s, it is %s", el.Tag, end, c.now)
+		return time.Time{}, fmt.Errorf("%s ended at %s, and our clock says %s", el.Tag, stamp(end), stamp(c.now))
 	}
-	if el.SelectAttr("NotBefore") == nil {
+	if !hasAttr(el, "NotBefore") {
 		return end, nil
 	}
 	start, err := instant(el, "NotBefore")
@@ -96,7 +101,7 @@ func (c *check) window(el *etree.Element) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if c.now.Before(start.Add(-c.sp.c.ClockSkew)) || !start.Before(end) {
-		return time.Time{}, fmt.Errorf("%s begins at %s and ends at %s, it is %s", el.Tag, start, end, c.now)
+		return time.Time{}, fmt.Errorf("%s begins at %s and ends at %s, and our clock says %s", el.Tag, stamp(start), stamp(end), stamp(c.now))
 	}
 	return end, nil
 }
@@ -135,7 +140,7 @@ func (c *check) conditions(el *etree.Element) (time.Time, error) {
 	if restrictions == 0 {
 		return time.Time{}, errors.New("the assertion has no AudienceRestriction")
 	}
-	c.trace.Pass("saml.conditions", "audience %s, until %s", c.sp.entityID, end.UTC().Format(time.RFC3339))
+	c.pass("audience %s, until %s", c.sp.entityID, stamp(end))
 	return end, nil
 }
 
@@ -174,16 +179,18 @@ func (c *check) subject(el *etree.Element, auth *broker.Authentication) (time.Ti
 	if auth.NameID == "" {
 		return time.Time{}, errors.New("the NameID is empty")
 	}
-	auth.NameIDFormat = name.SelectAttrValue("Format", "")
-	auth.Subject.ID = c.subjectID(auth.NameIDFormat, auth.NameID)
+	if auth.NameIDFormat, err = checkText("Format", attr(name, "Format")); err != nil {
+		return time.Time{}, err
+	}
+	auth.Subject.ID = c.subjectID(name, auth.NameIDFormat, auth.NameID)
 	last := errors.New("the subject has no bearer confirmation")
 	for _, conf := range sub.ChildElements() {
-		if conf.Tag != "SubjectConfirmation" || conf.NamespaceURI() != nsAssertion || conf.SelectAttrValue("Method", "") != bearer {
+		if conf.Tag != "SubjectConfirmation" || conf.NamespaceURI() != nsAssertion || attr(conf, "Method") != bearer {
 			continue
 		}
 		end, err := c.confirmation(conf)
 		if err == nil {
-			c.trace.Pass("saml.subject", "%s NameID, confirmed for %s", short(auth.NameIDFormat), c.sp.acs)
+			c.pass("%s NameID, lasting: %t, confirmed for %s until %s", short(auth.NameIDFormat), auth.Subject.ID != "", c.sp.acs, stamp(end))
 			return end, nil
 		}
 		last = err
@@ -197,26 +204,35 @@ func (c *check) confirmation(conf *etree.Element) (time.Time, error) {
 		return time.Time{}, err
 	}
 	switch {
-	case data.SelectAttr("NotBefore") != nil:
+	case hasAttr(data, "NotBefore"):
 		return time.Time{}, errors.New("the confirmation has a NotBefore")
-	case data.SelectAttrValue("Recipient", "") != c.sp.acs:
-		return time.Time{}, fmt.Errorf("the confirmation is for %.200q and not for %q", data.SelectAttrValue("Recipient", ""), c.sp.acs)
-	case data.SelectAttrValue("InResponseTo", "") != c.request.ID:
-		return time.Time{}, fmt.Errorf("the confirmation answers %.60q and not our request", data.SelectAttrValue("InResponseTo", ""))
+	case attr(data, "Recipient") != c.sp.acs:
+		return time.Time{}, fmt.Errorf("the confirmation is for %.200q and not for %q", attr(data, "Recipient"), c.sp.acs)
+	case attr(data, "InResponseTo") != c.request.ID:
+		return time.Time{}, fmt.Errorf("the confirmation answers %.60q and not our request", attr(data, "InResponseTo"))
 	}
 	return c.window(data)
 }
 
-// subjectID decides whether a NameID is a lasting key: persistent always, an
-// e-mail address only in a domain the provider is authoritative for. Otherwise
-// it is empty and identity.subject must say what is.
-func (c *check) subjectID(format, id string) string {
+// subjectID decides whether a NameID is a lasting key of one person: persistent
+// always, an e-mail address only in a domain the provider is authoritative for
+// (without regard to case, ASCII only, so that no two letters fold into one).
+// Not if it is qualified by somebody else (core 2.2.2): such a name is unique
+// among theirs. Otherwise it is empty and identity.subject must say who it is.
+func (c *check) subjectID(name *etree.Element, format, id string) string {
+	if q := attr(name, "NameQualifier"); q != "" && q != c.idp.entityID {
+		return ""
+	}
+	if q := attr(name, "SPNameQualifier"); q != "" && q != c.sp.entityID {
+		return ""
+	}
 	switch format {
 	case nameIDPersistent:
 		return id
 	case nameIDEmail:
-		_, domain, _ := strings.Cut(strings.ToLower(id), "@")
-		if domain != "" && slices.Contains(c.sp.c.EmailDomains, domain) {
+		ascii := !strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII })
+		local, domain, _ := strings.Cut(strings.ToLower(id), "@")
+		if ascii && local != "" && slices.Contains(c.sp.c.EmailDomains, domain) {
 			return strings.ToLower(id)
 		}
 	}
@@ -237,19 +253,22 @@ func (c *check) authnStatement(el *etree.Element, auth *broker.Authentication) e
 	}
 	skew := c.sp.c.ClockSkew
 	if auth.AuthnInstant.Sub(c.now) > skew {
-		return fmt.Errorf("authenticated at %s, which is to come", auth.AuthnInstant)
+		return fmt.Errorf("authenticated at %s, and our clock says %s", stamp(auth.AuthnInstant), stamp(c.now))
 	}
 	if c.request.ForceAuthn && auth.AuthnInstant.Before(c.request.CreatedAt.Add(-skew)) {
 		return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not ask you to sign in afresh.").
-			Fix("Sign out there, then try again.").Because(fmt.Errorf("saml: ForceAuthn asked, AuthnInstant %s", auth.AuthnInstant))
+			Fix("Sign out there, then try again.").
+			Because(fmt.Errorf("saml: ForceAuthn was asked for at %s, AuthnInstant is %s", stamp(c.request.CreatedAt), stamp(auth.AuthnInstant)))
 	}
-	auth.SessionIndex = st.SelectAttrValue("SessionIndex", "")
-	if st.SelectAttr("SessionNotOnOrAfter") != nil {
+	if auth.SessionIndex, err = checkText("SessionIndex", attr(st, "SessionIndex")); err != nil {
+		return err
+	}
+	if hasAttr(st, "SessionNotOnOrAfter") {
 		if auth.NotOnOrAfter, err = instant(st, "SessionNotOnOrAfter"); err != nil {
 			return err
 		}
 		if !c.now.Before(auth.NotOnOrAfter.Add(skew)) {
-			return errors.New("the session at the identity provider is over")
+			return fmt.Errorf("the session at the identity provider ended at %s", stamp(auth.NotOnOrAfter))
 		}
 	}
 	context, err := one(st, "AuthnContext")
@@ -261,19 +280,25 @@ func (c *check) authnStatement(el *etree.Element, auth *broker.Authentication) e
 			return err
 		}
 	}
+	auth.AuthnContext.AMR = auth.Claims[entraAMR]
+	// Comparison is exact, so one of them it must be (core 3.3.2.2.1).
 	if want := c.request.RequestedContext; len(want) > 0 && !slices.Contains(want, auth.AuthnContext.ACR) {
-		// Not refused here: another proof (amr) may do. The mapper judges.
-		c.trace.Pass("saml.context", "asked for %s, got %s", strings.Join(want, " or "), auth.AuthnContext.ACR)
+		return broker.Errorf(broker.CodeUnauthenticated, noContext).Fix(noContextRemedy).
+			Because(fmt.Errorf("saml: asked for the context %q, got %q", want, auth.AuthnContext.ACR))
 	}
+	c.pass("at %s, context %s, methods %q", stamp(auth.AuthnInstant), auth.AuthnContext.ACR, auth.AuthnContext.AMR)
 	return nil
 }
 
-// attributes reads every AttributeStatement. A value is text; the key is the
-// attribute's exact Name, and its FriendlyName too unless that is the Name of
-// another attribute.
-func attributes(el *etree.Element) (broker.Claims, error) {
+// attributes reads every AttributeStatement (core 2.7.3). The key of a claim is
+// the attribute's exact Name; some products write one Attribute per value, so
+// values of one Name and NameFormat are joined. The FriendlyName is a second
+// key, unless it is the Name of an attribute or the FriendlyName of another
+// one: a claim never mixes attributes.
+func (c *check) attributes(el *etree.Element) (broker.Claims, error) {
 	claims := broker.Claims{}
-	friendly := broker.Claims{}
+	formats := map[string]string{}
+	owners := map[string]string{} // FriendlyName to Name, "" when several have it
 	for _, st := range el.ChildElements() {
 		if st.Tag != "AttributeStatement" || st.NamespaceURI() != nsAssertion {
 			continue
@@ -282,37 +307,43 @@ func attributes(el *etree.Element) (broker.Claims, error) {
 			if at.Tag != "Attribute" || at.NamespaceURI() != nsAssertion {
 				return nil, fmt.Errorf("%s among the attributes", at.Tag)
 			}
-			name := at.SelectAttrValue("Name", "")
-			if name == "" || len(name) > 512 {
+			name, err := checkText("an attribute's Name", attr(at, "Name"))
+			if err != nil || name == "" || len(name) > maxName {
 				return nil, errors.New("an attribute without a usable Name")
 			}
-			if _, twice := claims[name]; twice {
-				return nil, fmt.Errorf("attribute %.80q twice", name)
+			if f, seen := formats[name]; seen && f != attr(at, "NameFormat") {
+				return nil, fmt.Errorf("attribute %.80q in two formats", name)
 			}
+			formats[name] = attr(at, "NameFormat")
 			values, err := attributeValues(at)
 			if err != nil {
 				return nil, fmt.Errorf("attribute %.80q: %w", name, err)
 			}
-			claims[name] = values
-			if f := at.SelectAttrValue("FriendlyName", ""); f != "" && len(f) <= 512 {
-				friendly[f] = append(friendly[f], values...)
+			claims[name] = append(claims[name], values...)
+			if f, err := checkText("FriendlyName", attr(at, "FriendlyName")); err == nil && f != "" && len(f) <= maxName {
+				if owner, seen := owners[f]; seen && owner != name {
+					name = ""
+				}
+				owners[f] = name
 			}
 			if len(claims) > maxAttributes {
 				return nil, fmt.Errorf("more than %d attributes", maxAttributes)
 			}
 		}
 	}
-	for f, v := range friendly {
-		if _, taken := claims[f]; !taken {
-			claims[f] = v
+	c.pass("%d attributes", len(claims))
+	for friendly, name := range owners {
+		if _, taken := formats[friendly]; !taken && name != "" {
+			claims[friendly] = claims[name]
 		}
 	}
 	return claims, nil
 }
 
 func attributeValues(at *etree.Element) ([]string, error) {
-	values := []string{}
-	for _, v := range at.ChildElements() {
+	children := at.ChildElements()
+	values := make([]string, 0, len(children))
+	for _, v := range children {
 		if v.Tag != "AttributeValue" || v.NamespaceURI() != nsAssertion {
 			return nil, fmt.Errorf("it holds %s", v.Tag)
 		}

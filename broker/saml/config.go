@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -59,6 +60,7 @@ type Config struct {
 	ClockSkew           time.Duration // default 60 s, at most 5 min
 	EmailDomains        []string      // domains for which an e-mail NameID is an authoritative subject
 	MaxResponse         int           // bytes of base64, default 256 KiB
+	MaxElements         int           // XML elements of a response, default 20,000
 	Signing             []KeyPair     // first signs, all are published
 	Decryption          []KeyPair     // all decrypt, all are published
 	HTTP                *http.Client
@@ -69,7 +71,27 @@ const (
 	defaultSkew        = time.Minute
 	maxSkew            = 5 * time.Minute
 	defaultMaxResponse = 256 << 10
+	defaultElements    = 20000
+	minRSABits         = 2048
 )
+
+// usable reports whether the pair is an RSA key, strong enough, that belongs to
+// its certificate.
+func (k KeyPair) usable() bool {
+	if k.Key == nil || k.Certificate == nil {
+		return false
+	}
+	key, ok := k.Key.Public().(*rsa.PublicKey)
+	return ok && key.N.BitLen() >= minRSABits && key.Equal(k.Certificate.PublicKey)
+}
+
+// secure reports whether u is https, or http on this machine.
+func secure(u *url.URL) bool {
+	host := u.Hostname()
+	ip, err := netip.ParseAddr(host)
+	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local)
+}
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
@@ -86,8 +108,17 @@ func (c Config) Validate() error {
 	if (c.MetadataURL == "") == (c.MetadataFile == "") {
 		bad("%s: one of metadata URL and metadata file is needed", c.ID)
 	}
-	if c.MetadataURL != "" && c.HTTP == nil {
-		bad("%s: an HTTP client is needed", c.ID)
+	if c.MetadataURL != "" {
+		if c.HTTP == nil {
+			bad("%s: an HTTP client is needed", c.ID)
+		}
+		// Who can change unsigned metadata on its way can sign in as anybody.
+		if u, err := url.Parse(c.MetadataURL); err != nil || u.Host == "" || !secure(u) && (u.Scheme != "http" || c.MetadataCertificate == nil) {
+			bad("%s: the metadata URL %q is not https, and no metadata certificate is set", c.ID, c.MetadataURL)
+		}
+	}
+	if c.MaxResponse < 0 || c.MaxElements < 0 {
+		bad("%s: a negative limit", c.ID)
 	}
 	if !slices.Contains([]Binding{"", BindingRedirect, BindingPOST}, c.Binding) {
 		bad("%s: binding %q is not redirect or post", c.ID, c.Binding)
@@ -105,14 +136,17 @@ func (c Config) Validate() error {
 		bad("%s: a decryption key is needed", c.ID)
 	}
 	for _, k := range c.Signing {
-		if _, ok := k.Key.Public().(*rsa.PublicKey); !ok || k.Certificate == nil {
-			bad("%s: requests are signed with an RSA key and its certificate", c.ID)
+		if !k.usable() {
+			bad("%s: a signing key is an RSA key of %d bits or more, with its certificate", c.ID, minRSABits)
 		}
 	}
 	for _, k := range c.Decryption {
-		if _, ok := k.Key.(*rsa.PrivateKey); !ok {
-			bad("%s: decryption keys are RSA keys", c.ID)
+		if _, ok := k.Key.(*rsa.PrivateKey); !ok || !k.usable() {
+			bad("%s: a decryption key is an RSA key of %d bits or more in memory, with its certificate", c.ID, minRSABits)
 		}
+	}
+	if c.MetadataCertificate != nil && !strong(c.MetadataCertificate) {
+		bad("%s: the key of the metadata certificate is too weak", c.ID)
 	}
 	return errors.Join(errs...)
 }
@@ -148,9 +182,17 @@ func New(c Config) (*ServiceProvider, error) {
 	if c.MaxResponse == 0 {
 		c.MaxResponse = defaultMaxResponse
 	}
+	if c.MaxElements == 0 {
+		c.MaxElements = defaultElements
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	domains := make([]string, len(c.EmailDomains))
+	for i, d := range c.EmailDomains {
+		domains[i] = strings.ToLower(d)
+	}
+	c.EmailDomains = domains
 	base := c.PublicURL + "/saml/" + string(c.ID)
 	return &ServiceProvider{c: c, entityID: base + "/metadata", acs: base + "/acs"}, nil
 }

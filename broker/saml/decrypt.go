@@ -1,7 +1,6 @@
 package saml
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -10,7 +9,6 @@ import (
 	_ "crypto/sha1" //nolint:gosec // G505: OAEP's default digest; collisions do not matter there
 	_ "crypto/sha256"
 	_ "crypto/sha512"
-	"encoding/base64"
 	"errors"
 	"strings"
 
@@ -70,26 +68,26 @@ func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err e
 			if !ok {
 				continue
 			}
-			plain, ok := openContent(contentKey(k, private, length), ciphertext, cbc)
-			if !ok {
-				continue
+			if plain, ok := openContent(contentKey(k, private, length), ciphertext, cbc); ok {
+				if out := parsePlaintext(plain, sp.c.MaxElements); out != nil {
+					return out, nil
+				}
 			}
-			return parsePlaintext(plain)
 		}
 	}
 	return nil, errDecrypt
 }
 
-func parsePlaintext(plain []byte) (*etree.Element, error) {
-	l := responseLimits
-	if prepass(bytes.NewReader(plain), l) != nil {
-		return nil, errDecrypt
+// parsePlaintext returns the assertion that the plaintext is, or nil.
+func parsePlaintext(plain []byte, elements int) *etree.Element {
+	if prepass(plain, messageLimits(nameAssertion, elements)) != nil {
+		return nil
 	}
 	doc := etree.NewDocument()
-	if doc.ReadFromBytes(plain) != nil || doc.Root() == nil || doc.Root().Tag != "Assertion" || doc.Root().NamespaceURI() != nsAssertion {
-		return nil, errDecrypt
+	if doc.ReadFromBytes(plain) != nil {
+		return nil
 	}
-	return doc.Root(), nil
+	return doc.Root()
 }
 
 // contentKey unwraps an EncryptedKey with RSA-OAEP. When that fails it returns
@@ -104,13 +102,13 @@ func contentKey(k *etree.Element, private *rsa.PrivateKey, length int) []byte {
 	if method == nil || err != nil {
 		return key
 	}
-	digest, okDigest := oaepDigests[attributeOf(child(method, nsDSig, "DigestMethod"))]
+	digest, okDigest := oaepDigests[algorithmOf(child(method, nsDSig, "DigestMethod"))]
 	mgf := crypto.SHA1
 	okMGF := true
-	switch method.SelectAttrValue("Algorithm", "") {
+	switch attr(method, "Algorithm") {
 	case nsEnc + "rsa-oaep-mgf1p": // the mask is SHA-1 whatever the digest
 	case nsEnc11 + "rsa-oaep":
-		mgf, okMGF = mgfs[attributeOf(child(method, nsEnc11, "MGF"))]
+		mgf, okMGF = mgfs[algorithmOf(child(method, nsEnc11, "MGF"))]
 	default:
 		return key
 	}
@@ -166,21 +164,21 @@ func child(el *etree.Element, ns, tag string) *etree.Element {
 	return nil
 }
 
-func attributeOf(el *etree.Element) string {
+func algorithmOf(el *etree.Element) string {
 	if el == nil {
 		return ""
 	}
-	return el.SelectAttrValue("Algorithm", "")
+	return attr(el, "Algorithm")
 }
 
-func methodOf(el *etree.Element) string { return attributeOf(child(el, nsEnc, "EncryptionMethod")) }
+func methodOf(el *etree.Element) string { return algorithmOf(child(el, nsEnc, "EncryptionMethod")) }
 
 func cipherValue(el *etree.Element) ([]byte, error) {
 	v := child(child(el, nsEnc, "CipherData"), nsEnc, "CipherValue")
 	if v == nil {
 		return nil, errDecrypt
 	}
-	return base64.StdEncoding.DecodeString(strings.Join(strings.Fields(v.Text()), ""))
+	return base64Text(v)
 }
 
 // encryptedKeys finds the EncryptedKey elements, inside KeyInfo or beside

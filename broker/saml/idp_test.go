@@ -10,8 +10,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
 	"math/big"
@@ -40,9 +42,13 @@ const (
 var fixed = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 
 func certify(key crypto.Signer) saml.KeyPair {
+	return certifyFrom(key, fixed.Add(-24*time.Hour), fixed.Add(24*time.Hour))
+}
+
+func certifyFrom(key crypto.Signer, from, until time.Time) saml.KeyPair {
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: fixed.Add(-24 * time.Hour), NotAfter: fixed.Add(24 * time.Hour),
+		NotBefore: from, NotAfter: until,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
@@ -55,9 +61,24 @@ func certify(key crypto.Signer) saml.KeyPair {
 	return saml.KeyPair{Certificate: c, Key: key}
 }
 
+// expired is a certificate that ended yesterday.
+func expired(key crypto.Signer) saml.KeyPair {
+	return certifyFrom(key, fixed.Add(-48*time.Hour), fixed.Add(-24*time.Hour))
+}
+
 func rsaPair(bits int) func() saml.KeyPair {
 	return sync.OnceValue(func() saml.KeyPair {
 		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			panic(err)
+		}
+		return certify(key)
+	})
+}
+
+func ecPair(curve elliptic.Curve) func() saml.KeyPair {
+	return sync.OnceValue(func() saml.KeyPair {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
 			panic(err)
 		}
@@ -73,13 +94,9 @@ var (
 	weakKey  = rsaPair(1024)
 	spSign   = rsaPair(2048)
 	spCrypt  = rsaPair(2048)
-	idpECKey = sync.OnceValue(func() saml.KeyPair {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		return certify(key)
-	})
+	spCrypt2 = rsaPair(2048)
+	idpP256  = ecPair(elliptic.P256())
+	idpP384  = ecPair(elliptic.P384())
 )
 
 // answer describes a response to make; defaults are a good one.
@@ -94,6 +111,9 @@ type answer struct {
 	raw                         func([]byte) []byte
 	indent                      bool
 	prefix                      string // of the assertion namespace, "" for the default namespace
+	inclusive                   string // PrefixList of the assertion's signature
+	signatureLast               bool   // and not after the Issuer, as the schema has it
+	asn1                        bool   // ECDSA signatures as Go writes them
 }
 
 func good() answer {
@@ -104,6 +124,12 @@ func good() answer {
 func at(d time.Duration) string { return fixed.Add(d).Format("2006-01-02T15:04:05Z") }
 
 const assertionTemplate = `<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a1" Version="2.0" IssueInstant="%[1]s"><saml:Issuer>` + idpEntity + `</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">alice-0001</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData InResponseTo="` + requestID + `" NotOnOrAfter="%[2]s" Recipient="` + acs + `"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="%[1]s" NotOnOrAfter="%[2]s"><saml:AudienceRestriction><saml:Audience>` + spEntity + `</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="%[1]s" SessionIndex="s1"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name="urn:oid:0.9.2342.19200300100.1.3" FriendlyName="mail"><saml:AttributeValue>alice@example.com</saml:AttributeValue></saml:Attribute><saml:Attribute Name="groups">%[3]s</saml:Attribute></saml:AttributeStatement></saml:Assertion>`
+
+// plain returns the assertion alone, unsigned.
+func (a answer) plain(t testing.TB) []byte {
+	a.signAssertion, a.signResponse, a.encrypt = nil, nil, nil
+	return []byte(xmlOf(standalone(parse(string(a.build(t))).FindElement("./Assertion"))))
+}
 
 func (a answer) build(t testing.TB) []byte {
 	t.Helper()
@@ -155,31 +181,61 @@ func (a answer) build(t testing.TB) []byte {
 	return out
 }
 
-// sign signs el in place, right after its Issuer.
+// sign signs el in place, right after its Issuer. SignedInfo is written here,
+// in canonical form, and not by the library that verifies it.
 func (a answer) sign(t testing.TB, el *etree.Element, k saml.KeyPair) {
 	t.Helper()
-	ctx, err := dsig.NewSigningContext(k.Key, [][]byte{k.Certificate.Raw})
+	method, hash, list := a.method, crypto.SHA256, ""
+	switch method {
+	case "":
+		method = dsig.RSASHA256SignatureMethod
+	case dsig.RSASHA1SignatureMethod:
+		hash = crypto.SHA1
+	case dsig.ECDSASHA384SignatureMethod:
+		hash = crypto.SHA384
+	case dsig.RSASHA512SignatureMethod:
+		hash = crypto.SHA512
+	}
+	transform := "></ds:Transform>"
+	if el.Tag == "Assertion" && a.inclusive != "" {
+		list = a.inclusive
+		transform = `><ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="` + list + `"></ec:InclusiveNamespaces></ds:Transform>`
+	}
+	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(list).Canonicalize(standalone(el))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
-	if a.method != "" {
-		if err := ctx.SetSignatureMethod(a.method); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sig, err := ctx.ConstructSignature(standalone(el), true)
+	digest := sha256.Sum256(canonical)
+	info := `<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="` + method + `"></ds:SignatureMethod><ds:Reference URI="#` + el.SelectAttrValue("ID", "") + `"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"></ds:Transform><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"` + transform + `</ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></ds:DigestMethod><ds:DigestValue>` + base64.StdEncoding.EncodeToString(digest[:]) + `</ds:DigestValue></ds:Reference></ds:SignedInfo>`
+	h := hash.New()
+	h.Write([]byte(info))
+	value, err := k.Key.Sign(rand.Reader, h.Sum(nil), hash)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if key, ok := k.Key.(*ecdsa.PrivateKey); ok && !a.asn1 {
+		value = rs(key, value)
+	}
+	keyInfo := `<ds:KeyInfo><ds:X509Data><ds:X509Certificate>` + base64.StdEncoding.EncodeToString(k.Certificate.Raw) + `</ds:X509Certificate></ds:X509Data></ds:KeyInfo>`
 	if a.noKeyInfo {
-		sig.RemoveChild(sig.FindElement("./KeyInfo"))
+		keyInfo = ""
 	}
-	index := 0
-	if is := el.FindElement("./Issuer"); is != nil {
+	sig := parse(`<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#">` + info + `<ds:SignatureValue>` + base64.StdEncoding.EncodeToString(value) + `</ds:SignatureValue>` + keyInfo + `</ds:Signature>`)
+	index := len(el.Child)
+	if is := el.FindElement("./Issuer"); is != nil && !a.signatureLast {
 		index = is.Index() + 1
 	}
 	el.InsertChildAt(index, sig)
+}
+
+// rs turns an ASN.1 signature into the form of XML Signature 6.4.3.
+func rs(key *ecdsa.PrivateKey, value []byte) []byte {
+	var v struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(value, &v); err != nil {
+		panic(err)
+	}
+	size := (key.Params().BitSize + 7) / 8
+	return append(v.R.FillBytes(make([]byte, size)), v.S.FillBytes(make([]byte, size))...)
 }
 
 func standalone(el *etree.Element) *etree.Element {
@@ -194,53 +250,96 @@ func standalone(el *etree.Element) *etree.Element {
 	return out
 }
 
-// encryptGCM encrypts an assertion with RSA-OAEP and AES-GCM of the key length.
-func encryptGCM(length int) func(*etree.Element) *etree.Element {
+// sealing says how to encrypt an assertion; the zero value of a field means the
+// usual.
+type sealing struct {
+	bits   int                       // of the content key
+	cbc    bool                      // instead of GCM
+	to     saml.KeyPair              // whom for
+	wrap   keyWrap                   // of the content key; default RSA-OAEP with SHA-1
+	beside bool                      // EncryptedKey beside EncryptedData
+	plain  func(plain []byte) []byte // changes the plaintext
+}
+
+type keyWrap struct {
+	method string // the EncryptionMethod element's inside, after the opening quote of Algorithm
+	wrap   func(to *rsa.PublicKey, key []byte) ([]byte, error)
+}
+
+var (
+	wrapOAEP = keyWrap{`http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"/>`, func(to *rsa.PublicKey, key []byte) ([]byte, error) {
+		return rsa.EncryptOAEP(sha1.New(), rand.Reader, to, key, nil)
+	}}
+	wrapOAEP256 = keyWrap{`http://www.w3.org/2009/xmlenc11#rsa-oaep"><ds:DigestMethod xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><x11:MGF xmlns:x11="http://www.w3.org/2009/xmlenc11#" Algorithm="http://www.w3.org/2009/xmlenc11#mgf1sha256"/></xenc:EncryptionMethod>`, func(to *rsa.PublicKey, key []byte) ([]byte, error) {
+		return rsa.EncryptOAEP(sha256.New(), rand.Reader, to, key, nil)
+	}}
+	wrapPKCS1v15 = keyWrap{`http://www.w3.org/2001/04/xmlenc#rsa-1_5"/>`, func(to *rsa.PublicKey, key []byte) ([]byte, error) {
+		return rsa.EncryptPKCS1v15(rand.Reader, to, key)
+	}}
+)
+
+// sealed encrypts an assertion as XML Encryption 1.1 has it.
+func sealed(s sealing) func(*etree.Element) *etree.Element {
 	return func(el *etree.Element) *etree.Element {
-		return encrypted(el, fmt.Sprintf("http://www.w3.org/2009/xmlenc11#aes%d-gcm", length*8), length, func(block cipher.Block, plain []byte) []byte {
+		plain := []byte(xmlOf(standalone(el)))
+		if s.plain != nil {
+			plain = s.plain(plain)
+		}
+		if s.wrap.wrap == nil {
+			s.wrap = wrapOAEP
+		}
+		if s.to.Key == nil {
+			s.to = spCrypt()
+		}
+		key := make([]byte, s.bits/8)
+		if _, err := rand.Read(key); err != nil {
+			panic(err)
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			panic(err)
+		}
+		wrapped, err := s.wrap.wrap(s.to.Key.Public().(*rsa.PublicKey), key)
+		if err != nil {
+			panic(err)
+		}
+		algorithm, content := fmt.Sprintf("http://www.w3.org/2009/xmlenc11#aes%d-gcm", s.bits), []byte(nil)
+		if s.cbc {
+			algorithm, content = fmt.Sprintf("http://www.w3.org/2001/04/xmlenc#aes%d-cbc", s.bits), sealCBC(block, plain)
+		} else {
 			gcm, err := cipher.NewGCMWithRandomNonce(block)
 			if err != nil {
 				panic(err)
 			}
-			return gcm.Seal(nil, nil, plain, nil)
-		})
-	}
-}
-
-func encryptCBC(el *etree.Element) *etree.Element {
-	return encrypted(el, "http://www.w3.org/2001/04/xmlenc#aes128-cbc", 16, func(block cipher.Block, plain []byte) []byte {
-		pad := aes.BlockSize - len(plain)%aes.BlockSize
-		plain = append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
-		out := make([]byte, aes.BlockSize+len(plain))
-		if _, err := rand.Read(out[:aes.BlockSize]); err != nil {
-			panic(err)
+			content = gcm.Seal(nil, nil, plain, nil)
 		}
-		cipher.NewCBCEncrypter(block, out[:aes.BlockSize]).CryptBlocks(out[aes.BlockSize:], plain)
-		return out
-	})
+		info := fmt.Sprintf(`<xenc:EncryptedKey><xenc:EncryptionMethod Algorithm="%s<xenc:CipherData><xenc:CipherValue>%s</xenc:CipherValue></xenc:CipherData></xenc:EncryptedKey>`, s.wrap.method, base64.StdEncoding.EncodeToString(wrapped))
+		beside := ""
+		if s.beside {
+			info, beside = `<ds:RetrievalMethod Type="http://www.w3.org/2001/04/xmlenc#EncryptedKey" URI="#_ek"/>`, info
+		}
+		return parse(fmt.Sprintf(`<saml:EncryptedAssertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" xmlns:xenc="http://www.w3.org/2001/04/xmlenc#"><xenc:EncryptedData><xenc:EncryptionMethod Algorithm="%s"/><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#">%s</ds:KeyInfo><xenc:CipherData><xenc:CipherValue>%s</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>%s</saml:EncryptedAssertion>`,
+			algorithm, info, base64.StdEncoding.EncodeToString(content), beside))
+	}
 }
 
-func encrypted(el *etree.Element, algorithm string, length int, seal func(cipher.Block, []byte) []byte) *etree.Element {
-	doc := etree.NewDocument()
-	doc.SetRoot(standalone(el))
-	plain, err := doc.WriteToBytes()
+func sealCBC(block cipher.Block, plain []byte) []byte {
+	pad := aes.BlockSize - len(plain)%aes.BlockSize
+	plain = append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
+	out := make([]byte, aes.BlockSize+len(plain))
+	if _, err := rand.Read(out[:aes.BlockSize]); err != nil {
+		panic(err)
+	}
+	cipher.NewCBCEncrypter(block, out[:aes.BlockSize]).CryptBlocks(out[aes.BlockSize:], plain)
+	return out
+}
+
+func xmlOf(el *etree.Element) string {
+	s, err := etree.NewDocumentWithRoot(el).WriteToString()
 	if err != nil {
 		panic(err)
 	}
-	key := make([]byte, length)
-	if _, err := rand.Read(key); err != nil {
-		panic(err)
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	wrapped, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, spCrypt().Key.Public().(*rsa.PublicKey), key, nil)
-	if err != nil {
-		panic(err)
-	}
-	return parse(fmt.Sprintf(`<saml:EncryptedAssertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><xenc:EncryptedData xmlns:xenc="http://www.w3.org/2001/04/xmlenc#"><xenc:EncryptionMethod Algorithm="%s"/><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><xenc:EncryptedKey><xenc:EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"/><xenc:CipherData><xenc:CipherValue>%s</xenc:CipherValue></xenc:CipherData></xenc:EncryptedKey></ds:KeyInfo><xenc:CipherData><xenc:CipherValue>%s</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData></saml:EncryptedAssertion>`,
-		algorithm, base64.StdEncoding.EncodeToString(wrapped), base64.StdEncoding.EncodeToString(seal(block, plain))))
+	return s
 }
 
 func parse(s string) *etree.Element {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,10 @@ type idp struct {
 	certificates []*x509.Certificate
 	redirect     string
 	post         string
-	validUntil   time.Time
-	cacheFor     time.Duration
+	validUntil   time.Time     // zero: for ever
+	cacheFor     time.Duration // zero: not said
+	persistent   bool          // it does not say that it has no persistent NameIDs
+	wantsSigned  bool          // requests
 }
 
 // Refresh reads the metadata again. On failure the last good copy stays.
@@ -73,6 +76,8 @@ func (sp *ServiceProvider) Run(ctx context.Context) {
 	}
 }
 
+// interval is the time to the next refresh: what cacheDuration says within
+// bounds, and well before validUntil, which would leave us with nothing.
 func (sp *ServiceProvider) interval() time.Duration {
 	sp.mu.RLock()
 	defer sp.mu.RUnlock()
@@ -80,7 +85,11 @@ func (sp *ServiceProvider) interval() time.Duration {
 	if d == 0 {
 		d = refreshDefault
 	}
-	return min(max(d, refreshShortest), refreshLongest)
+	d = min(max(d, refreshShortest), refreshLongest)
+	if !sp.idp.validUntil.IsZero() {
+		d = max(min(d, sp.idp.validUntil.Sub(sp.c.Now())/2), refreshRetry)
+	}
+	return d
 }
 
 func (sp *ServiceProvider) fetch(ctx context.Context) ([]byte, error) {
@@ -125,7 +134,8 @@ func limited(r io.Reader) ([]byte, error) {
 // pinned, only what its signature covers is read.
 func (sp *ServiceProvider) parseMetadata(raw []byte) (out *idp, err error) {
 	defer recovered(&err)
-	if err := prepass(bytes.NewReader(raw), metadataLimits); err != nil {
+	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // as AD FS writes it
+	if err := prepass(raw, metadataLimits); err != nil {
 		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
 	}
 	if sp.c.MetadataCertificate != nil {
@@ -166,14 +176,18 @@ func (sp *ServiceProvider) pick(raw []byte) (*saml.EntityDescriptor, error) {
 		for i := range d.EntityDescriptors {
 			e := &d.EntityDescriptors[i]
 			if len(e.IDPSSODescriptors) > 0 && (sp.c.IDPEntityID == "" || e.EntityID == sp.c.IDPEntityID) {
-				if e.ValidUntil.IsZero() && d.ValidUntil != nil {
-					e.ValidUntil = *d.ValidUntil
-				}
+				inheritLife(&e.ValidUntil, &e.CacheDuration, d)
 				found = append(found, e)
 			}
 		}
 		for i := range d.EntitiesDescriptors {
-			walk(&d.EntitiesDescriptors[i])
+			inner := &d.EntitiesDescriptors[i]
+			var until time.Time
+			var cache time.Duration
+			inheritLife(&until, &cache, inner)
+			inheritLife(&until, &cache, d)
+			inner.ValidUntil, inner.CacheDuration = &until, &cache
+			walk(inner)
 		}
 	}
 	walk(&many)
@@ -181,6 +195,25 @@ func (sp *ServiceProvider) pick(raw []byte) (*saml.EntityDescriptor, error) {
 		return nil, fmt.Errorf("it holds %d matching identity providers: set entity_id to one of them", len(found))
 	}
 	return found[0], nil
+}
+
+// inheritLife shortens a life by that of the document around it: the smallest
+// value counts (saml-metadata-2.0 section 2.3.1).
+func inheritLife(until *time.Time, cache *time.Duration, d *saml.EntitiesDescriptor) {
+	if d.ValidUntil != nil {
+		*until = sooner(*until, *d.ValidUntil)
+	}
+	if d.CacheDuration != nil && *d.CacheDuration > 0 && (*cache == 0 || *d.CacheDuration < *cache) {
+		*cache = *d.CacheDuration
+	}
+}
+
+// sooner returns the earlier time; zero means never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
@@ -191,7 +224,16 @@ func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
 		return bad("%d IDPSSODescriptors, one is needed", len(e.IDPSSODescriptors))
 	}
 	d := e.IDPSSODescriptors[0]
-	out := &idp{entityID: e.EntityID, validUntil: e.ValidUntil, cacheFor: e.CacheDuration}
+	out := &idp{entityID: e.EntityID, validUntil: e.ValidUntil, cacheFor: e.CacheDuration, persistent: len(d.NameIDFormats) == 0}
+	if d.ValidUntil != nil {
+		out.validUntil = sooner(out.validUntil, *d.ValidUntil)
+	}
+	for _, f := range d.NameIDFormats {
+		out.persistent = out.persistent || strings.TrimSpace(string(f)) == nameIDPersistent
+	}
+	if out.wantsSigned = d.WantAuthnRequestsSigned != nil && *d.WantAuthnRequestsSigned; out.wantsSigned && len(sp.c.Signing) == 0 {
+		return bad("it wants signed requests, and there is no signing key")
+	}
 	if e.EntityID == "" || len(e.EntityID) > 1024 {
 		return bad("the entityID is missing or too long")
 	}
@@ -208,10 +250,11 @@ func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
 			if err != nil {
 				return bad("certificate: %w", err)
 			}
-			if strong(cert) {
-				out.certificates = append(out.certificates, cert)
-			} else {
+			switch {
+			case !strong(cert):
 				weak++
+			case !slices.ContainsFunc(out.certificates, cert.Equal):
+				out.certificates = append(out.certificates, cert)
 			}
 		}
 	}
@@ -220,7 +263,7 @@ func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
 	}
 	for _, s := range d.SingleSignOnServices {
 		u, err := url.Parse(s.Location)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
+		if err != nil || !secure(u) || u.Fragment != "" {
 			continue
 		}
 		switch s.Binding {
@@ -231,7 +274,7 @@ func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
 		}
 	}
 	if sp.c.Binding == BindingRedirect && out.redirect == "" || sp.c.Binding == BindingPOST && out.post == "" {
-		return bad("it offers no sign-in by the %s binding", sp.c.Binding)
+		return bad("it offers no sign-in by the %s binding over https", sp.c.Binding)
 	}
 	return out, nil
 }
@@ -247,7 +290,7 @@ func parseCertificate(data string) (*x509.Certificate, error) {
 func strong(c *x509.Certificate) bool {
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
-		return k.N.BitLen() >= 2048
+		return k.N.BitLen() >= minRSABits
 	case *ecdsa.PublicKey:
 		return k.Curve.Params().BitSize >= 256
 	default:

@@ -34,26 +34,28 @@ func (sp *ServiceProvider) Begin(_ context.Context, r broker.AuthRequest) (broke
 	if sp.c.Binding == BindingPOST {
 		destination = idp.post
 	}
-	el := sp.authnRequest(r, destination)
+	el := sp.authnRequest(r, idp, destination)
+	signed := sp.c.SignRequests || idp.wantsSigned
 	if sp.c.Binding == BindingPOST {
-		return sp.beginPOST(el, r, destination)
+		return sp.beginPOST(el, r, destination, signed)
 	}
-	return sp.beginRedirect(el, r, destination)
+	return sp.beginRedirect(el, r, destination, signed)
 }
 
-func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, destination string) *etree.Element {
+func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, idp *idp, destination string) *etree.Element {
 	req := saml.AuthnRequest{
 		ID: r.ID, Version: "2.0", IssueInstant: sp.c.Now().UTC(), Destination: destination,
 		ProtocolBinding: saml.HTTPPostBinding, AssertionConsumerServiceURL: sp.acs,
 		Issuer: &saml.Issuer{Value: sp.entityID},
 	}
 	allow := true
-	format := nameIDPersistent
-	req.NameIDPolicy = &saml.NameIDPolicy{AllowCreate: &allow, Format: &format}
-	if len(sp.c.EmailDomains) > 0 {
-		// An authoritative e-mail address may be the subject: take what the
-		// provider is set to.
-		req.NameIDPolicy.Format = nil
+	req.NameIDPolicy = &saml.NameIDPolicy{AllowCreate: &allow}
+	// An authoritative e-mail address may be the subject as well, and a provider
+	// that lists its formats without the persistent one could only answer with
+	// an error: then it sends what it is set to, and identity.subject decides.
+	if idp.persistent && len(sp.c.EmailDomains) == 0 {
+		format := nameIDPersistent
+		req.NameIDPolicy.Format = &format
 	}
 	if r.ForceAuthn {
 		force := true
@@ -72,7 +74,7 @@ func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, destination string
 
 // beginRedirect deflates the request into the query and signs the query
 // (SAML bindings 3.4.4.1).
-func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest, destination string) (broker.Challenge, error) {
+func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest, destination string, signed bool) (broker.Challenge, error) {
 	raw, err := serialize(el)
 	if err != nil {
 		return broker.Challenge{}, err
@@ -90,7 +92,7 @@ func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest
 	}
 	query := "SAMLRequest=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes())) +
 		"&RelayState=" + url.QueryEscape(r.State)
-	if sp.c.SignRequests {
+	if signed {
 		query += "&SigAlg=" + url.QueryEscape(rsaSHA256)
 		sum := sha256.Sum256([]byte(query))
 		sig, err := sp.c.Signing[0].Key.Sign(rand.Reader, sum[:], crypto.SHA256)
@@ -112,8 +114,8 @@ func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest
 }
 
 // beginPOST signs the request itself (SAML bindings 3.5).
-func (sp *ServiceProvider) beginPOST(el *etree.Element, r broker.AuthRequest, destination string) (broker.Challenge, error) {
-	if sp.c.SignRequests {
+func (sp *ServiceProvider) beginPOST(el *etree.Element, r broker.AuthRequest, destination string, signed bool) (broker.Challenge, error) {
+	if signed {
 		key := sp.c.Signing[0]
 		ctx, err := dsig.NewSigningContext(key.Key, [][]byte{key.Certificate.Raw})
 		if err != nil {

@@ -1,7 +1,6 @@
 package saml
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,15 +8,20 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/beevik/etree"
-	xrv "github.com/mattermost/xml-roundtrip-validator"
 
 	"github.com/rolegate/rolegate/broker"
 )
 
+// oldest is how long ago an answer may have been issued: as long as a sign-in
+// may take.
+const oldest = broker.SignInTTL
+
 // Finish verifies the form that the browser posted to the ACS: the answer to r
-// and to nothing else. CodeUnauthenticated for whatever does not verify.
+// and to nothing else. CodeUnauthenticated for whatever does not verify,
+// CodeUnavailable while the provider's metadata is not known.
 func (sp *ServiceProvider) Finish(ctx context.Context, r broker.AuthRequest, form url.Values) (broker.Authentication, error) {
 	idp, err := sp.current()
 	if err != nil {
@@ -26,6 +30,7 @@ func (sp *ServiceProvider) Finish(ctx context.Context, r broker.AuthRequest, for
 	c := &check{sp: sp, idp: idp, request: r, now: sp.c.Now(), trace: broker.TraceFrom(ctx)}
 	auth, err := c.response(form)
 	if err != nil {
+		c.trace.Fail(c.step, "%v", err)
 		if e, ok := errors.AsType[*broker.Error](err); ok {
 			return broker.Authentication{}, e
 		}
@@ -40,17 +45,22 @@ func (sp *ServiceProvider) Finish(ctx context.Context, r broker.AuthRequest, for
 	return auth, nil
 }
 
-// check is the verification of one response.
+// check is the verification of one response. Each step notes in the trace that
+// it passed; the one that refuses is noted by Finish.
 type check struct {
 	sp      *ServiceProvider
 	idp     *idp
 	request broker.AuthRequest
 	now     time.Time
 	trace   *broker.Trace
+	step    string // the check at work
 	skew    time.Duration
 }
 
+func (c *check) pass(format string, args ...any) { c.trace.Pass(c.step, format, args...) }
+
 func (c *check) response(form url.Values) (broker.Authentication, error) {
+	c.step = "saml.document"
 	raw, err := c.decode(form)
 	if err != nil {
 		return broker.Authentication{}, err
@@ -59,9 +69,12 @@ func (c *check) response(form url.Values) (broker.Authentication, error) {
 	if err != nil {
 		return broker.Authentication{}, err
 	}
-	if err := c.envelope(root); err != nil {
+	c.pass("%d bytes, well-formed, within limits", len(raw))
+	c.step = "saml.response"
+	if err := c.envelope(root, false); err != nil {
 		return broker.Authentication{}, err
 	}
+	c.pass("answers our request; the identity provider's clock is %s from ours, %s are allowed", c.skew, c.sp.c.ClockSkew)
 	assertion, err := c.verified(root)
 	if err != nil {
 		return broker.Authentication{}, err
@@ -79,8 +92,9 @@ func (c *check) decode(form url.Values) ([]byte, error) {
 	case len(values[0]) > c.sp.c.MaxResponse:
 		return nil, fmt.Errorf("a response of %d bytes, %d are taken", len(values[0]), c.sp.c.MaxResponse)
 	}
-	// Line breaks are legal in the field (bindings 3.5.4), nothing else is.
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.NewReplacer("\r", "", "\n", "").Replace(values[0]))
+	// Go skips line breaks, which are legal in the field (bindings 3.5.4), and
+	// nothing else.
+	raw, err := base64.StdEncoding.Strict().DecodeString(values[0])
 	if err != nil {
 		return nil, errors.New("the response is not base64")
 	}
@@ -89,59 +103,65 @@ func (c *check) decode(form url.Values) ([]byte, error) {
 
 func (c *check) parse(raw []byte) (root *etree.Element, err error) {
 	defer recovered(&err)
-	if err := prepass(bytes.NewReader(raw), responseLimits); err != nil {
+	if err := prepass(raw, messageLimits(nameResponse, c.sp.c.MaxElements)); err != nil {
 		return nil, fmt.Errorf("the document: %w", err)
-	}
-	if err := xrv.Validate(bytes.NewReader(raw)); err != nil {
-		return nil, fmt.Errorf("the response reads differently a second time: %w", err)
 	}
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(raw); err != nil {
 		return nil, fmt.Errorf("not well-formed: %w", err)
 	}
-	root = doc.Root()
-	if root == nil || root.Tag != "Response" || root.NamespaceURI() != nsProtocol {
-		return nil, errors.New("no samlp:Response")
-	}
-	c.trace.Pass("saml.document", "%d bytes, well-formed, within limits", len(raw))
-	return root, nil
+	return doc.Root(), nil
 }
 
-// envelope checks what stands on the Response itself (SAML core 3.2.2). Most of
-// it may be unsigned, so it can refuse but never vouch.
-func (c *check) envelope(root *etree.Element) error {
-	if v := root.SelectAttrValue("Version", ""); v != "2.0" {
+// envelope checks what stands on the Response itself (SAML core 3.2.2). Before
+// a signature is verified it can refuse but never vouch; of a signed Response
+// it is called again with the verified element, which must have a Destination
+// (bindings 3.5.5.2) and an Issuer (profiles 4.1.4.2).
+func (c *check) envelope(root *etree.Element, signed bool) error {
+	if v := attr(root, "Version"); v != "2.0" {
 		return fmt.Errorf("version %.20q", v)
 	}
-	if got := root.SelectAttrValue("InResponseTo", ""); got != c.request.ID {
+	if got := attr(root, "InResponseTo"); got != c.request.ID {
 		return fmt.Errorf("the response answers %.60q and not our request %q", got, c.request.ID)
 	}
-	if d := root.SelectAttr("Destination"); d != nil && d.Value != c.sp.acs {
-		return fmt.Errorf("the response is meant for %.200q and not for %q", d.Value, c.sp.acs)
+	if d := attr(root, "Destination"); d != c.sp.acs && (signed || hasAttr(root, "Destination")) {
+		return fmt.Errorf("the response is meant for %.200q and not for %q", d, c.sp.acs)
 	}
-	if is := child(root, nsAssertion, "Issuer"); is != nil {
+	if is := child(root, nsAssertion, "Issuer"); is != nil || signed {
 		if err := c.issuer(is); err != nil {
 			return err
 		}
 	}
-	issued, err := time.Parse(time.RFC3339, root.SelectAttrValue("IssueInstant", ""))
+	issued, err := instant(root, "IssueInstant")
 	if err != nil {
-		return errors.New("the response has no IssueInstant")
+		return err
 	}
 	c.skew = issued.Sub(c.now).Round(time.Millisecond)
-	c.trace.Pass("saml.clock", "the identity provider's clock is %s from ours, %s are allowed", c.skew, c.sp.c.ClockSkew)
-	if c.skew > c.sp.c.ClockSkew || c.now.Sub(issued) > broker.SignInTTL {
-		return fmt.Errorf("the response was issued at %s, it is %s", issued, c.now)
+	if err := c.recent(issued); err != nil {
+		return fmt.Errorf("the response: %w", err)
 	}
 	return c.status(root)
 }
 
+// recent holds an IssueInstant between one sign-in ago and now.
+func (c *check) recent(issued time.Time) error {
+	if issued.Sub(c.now) > c.sp.c.ClockSkew || c.now.Sub(issued) > oldest+c.sp.c.ClockSkew {
+		return fmt.Errorf("issued at %s, and our clock says %s: one of the clocks is wrong, or it is not a fresh answer", stamp(issued), stamp(c.now))
+	}
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 func (c *check) issuer(el *etree.Element) error {
+	if el == nil {
+		return errors.New("no Issuer")
+	}
 	got, err := leaf(el)
 	if err != nil {
 		return err
 	}
-	if f := el.SelectAttrValue("Format", ""); f != "" && f != "urn:oasis:names:tc:SAML:2.0:nameid-format:entity" {
+	if f := attr(el, "Format"); f != "" && f != "urn:oasis:names:tc:SAML:2.0:nameid-format:entity" {
 		return fmt.Errorf("issuer of the format %.80q", f)
 	}
 	if got != c.idp.entityID {
@@ -159,56 +179,68 @@ func (c *check) status(root *etree.Element) error {
 	if first == nil {
 		return errors.New("the response has no status")
 	}
-	code := first.SelectAttrValue("Value", "")
+	code := attr(first, "Value")
 	if code == statusPrefix+"Success" {
 		return nil
 	}
 	second := ""
 	if s := child(first, nsProtocol, "StatusCode"); s != nil {
-		second = s.SelectAttrValue("Value", "")
+		second = attr(s, "Value")
 	}
-	cause := fmt.Errorf("saml: status %.100q %.100q", code, second)
+	message, remedy := "Your identity provider answered with an error.", "Try again. If it happens again, tell your administrator the code below."
 	switch strings.TrimPrefix(second, statusPrefix) {
 	case "NoAuthnContext":
-		return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider could not do the second factor that was asked for.").
-			Fix("Set up a second factor at your identity provider, then sign in again.").Because(cause)
-	case "AuthnFailed", "RequestDenied":
-		return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not sign you in.").
-			Fix("Try again; it knows why it refused.").Because(cause)
+		message, remedy = noContext, noContextRemedy
+	case "AuthnFailed", "RequestDenied", "UnknownPrincipal":
+		message = "Your identity provider did not sign you in."
+		remedy = "Try again. If it refuses again, ask whoever runs it: only they know why."
+	case "InvalidNameIDPolicy":
+		message = "Your identity provider cannot name you in the way that was asked for."
+		remedy = "Tell your administrator: the identity provider has to send a persistent NameID."
 	}
-	return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider answered with an error.").
-		Fix("Try again. If it happens again, tell your administrator the code below.").Because(cause)
+	return broker.Errorf(broker.CodeUnauthenticated, "%s", message).Fix("%s", remedy).
+		Because(fmt.Errorf("saml: status %.100q %.100q", code, second))
 }
 
 // verified returns the assertion out of signed bytes, by the provider's policy.
 func (c *check) verified(root *etree.Element) (*etree.Element, error) {
 	policy := c.sp.c.Signature
 	source := root
-	responseSigned := false
-	if policy != SignedAssertion || hasSignature(root) {
+	responseSigned := hasSignature(root)
+	c.step = "saml.signature.response"
+	switch {
+	case responseSigned:
 		good, err := verifyElement(root, c.idp.certificates, c.now)
-		switch {
-		case err == nil:
-			source, responseSigned = good, true
-			c.trace.Pass("saml.signature.response", "verified")
-		case errors.Is(err, errUnsigned) && (policy == SignedAssertion || policy == SignedEither):
-		default:
+		if err != nil {
 			return nil, fmt.Errorf("signature of the response: %w", err)
 		}
+		if err := c.envelope(good, true); err != nil {
+			return nil, err
+		}
+		source = good
+		c.pass("verified")
+	case policy == SignedResponse || policy == SignedBoth:
+		return nil, fmt.Errorf("signature of the response: %w", errUnsigned)
 	}
 	assertion, encrypted, err := c.locate(source)
 	if err != nil {
 		return nil, err
 	}
+	c.step = "saml.signature.assertion"
 	needed := encrypted || policy == SignedAssertion || policy == SignedBoth || !responseSigned
 	if !needed && !hasSignature(assertion) {
 		return assertion, nil
+	}
+	if !encrypted && responseSigned {
+		// Verifying the Response has rewritten it in canonical form, which may
+		// lack declarations that the inner signature is over (a PrefixList).
+		assertion = child(root, nsAssertion, "Assertion")
 	}
 	good, err := verifyElement(assertion, c.idp.certificates, c.now)
 	if err != nil {
 		return nil, fmt.Errorf("signature of the assertion: %w", err)
 	}
-	c.trace.Pass("saml.signature.assertion", "verified")
+	c.pass("verified")
 	return good, nil
 }
 
@@ -216,6 +248,7 @@ func hasSignature(el *etree.Element) bool { return child(el, nsDSig, "Signature"
 
 // locate finds the one assertion, decrypted if it has to be.
 func (c *check) locate(response *etree.Element) (el *etree.Element, encrypted bool, err error) {
+	c.step = "saml.assertion"
 	if el = child(response, nsAssertion, "Assertion"); el != nil {
 		if c.sp.c.WantEncrypted {
 			return nil, false, errors.New("a plain assertion: an encrypted one is needed")
@@ -224,28 +257,34 @@ func (c *check) locate(response *etree.Element) (el *etree.Element, encrypted bo
 	}
 	el = child(response, nsAssertion, "EncryptedAssertion")
 	if el == nil {
-		return nil, false, errors.New("the response has no assertion of its own")
+		return nil, false, errors.New("the response has no assertion")
 	}
+	c.step = "saml.decrypt"
 	if el, err = c.sp.decrypt(el); err != nil {
 		return nil, false, err
 	}
-	c.trace.Pass("saml.decrypt", "decrypted")
+	c.pass("decrypted")
 	return el, true, nil
 }
 
-// leaf returns the whole text of an element that may hold text only.
+// leaf returns the text of an element that may hold text only, trimmed. Control
+// characters are refused: no name or group has them, and what shows or logs a
+// value must not meet them.
 func leaf(el *etree.Element) (string, error) {
-	var b strings.Builder
-	for _, t := range el.Child {
-		d, ok := t.(*etree.CharData)
-		if !ok {
-			return "", fmt.Errorf("%s holds more than text", el.Tag)
-		}
-		b.WriteString(d.Data)
+	s, err := text(el)
+	if err != nil {
+		return "", err
 	}
-	s := strings.TrimSpace(b.String())
-	if len(s) > 4096 || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-		return "", fmt.Errorf("%s is too long or holds control characters", el.Tag)
+	return checkText(el.Tag, s)
+}
+
+const maxText = 4096
+
+// checkText trims s and holds it to what every value must be.
+func checkText(name, s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if len(s) > maxText || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fmt.Errorf("%s is longer than %d bytes or holds control characters", name, maxText)
 	}
 	return s, nil
 }

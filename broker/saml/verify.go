@@ -2,10 +2,17 @@ package saml
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/beevik/etree"
@@ -19,15 +26,21 @@ const (
 
 // The algorithms taken: SHA-2 only, RSA (PKCS #1 v1.5) and ECDSA.
 var (
-	signatureMethods = []string{
-		"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256", "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384",
-		"http://www.w3.org/2001/04/xmldsig-more#rsa-sha512", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
-		"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
+	signatureMethods = map[string]x509.SignatureAlgorithm{
+		"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256":   x509.SHA256WithRSA,
+		"http://www.w3.org/2001/04/xmldsig-more#rsa-sha384":   x509.SHA384WithRSA,
+		"http://www.w3.org/2001/04/xmldsig-more#rsa-sha512":   x509.SHA512WithRSA,
+		"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256": x509.ECDSAWithSHA256,
+		"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384": x509.ECDSAWithSHA384,
+		"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512": x509.ECDSAWithSHA512,
 	}
 	digestMethods = []string{
 		"http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2001/04/xmldsig-more#sha384",
 		"http://www.w3.org/2001/04/xmlenc#sha512",
 	}
+	// idValue is xs:ID without its colon, and with the leading digit that some
+	// products write.
+	idValue = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}$`)
 )
 
 var errUnsigned = errors.New("no signature on the element")
@@ -44,42 +57,108 @@ func recovered(err *error) {
 // certificates and returns the element as rebuilt from the verified bytes: the
 // only thing that may be read afterwards. errUnsigned if el has no signature
 // of its own. SAML core 5.4: one Reference to the element's ID, transforms
-// enveloped-signature and exclusive canonicalization only.
+// enveloped-signature and exclusive canonicalization only. It changes el:
+// KeyInfo goes, and the signature moves to the front.
 func verifyElement(el *etree.Element, certificates []*x509.Certificate, now time.Time) (out *etree.Element, err error) {
 	defer recovered(&err)
 	sig, err := ownSignature(el)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSignedInfo(sig, el); err != nil {
-		return nil, err
-	}
-	named, err := dropKeyInfo(sig)
+	parts, err := only(sig, "SignedInfo", "SignatureValue", "KeyInfo?")
 	if err != nil {
 		return nil, err
 	}
-	if named != nil {
-		if !slices.ContainsFunc(certificates, named.Equal) {
-			return nil, errors.New("signed with a certificate that the metadata does not hold")
-		}
-		certificates = []*x509.Certificate{named}
+	algorithm, err := checkSignedInfo(parts["SignedInfo"], el)
+	if err != nil {
+		return nil, err
 	}
-	standalone := detached(el)
-	last := errors.New("no certificate to verify with")
+	named, err := namedCertificates(parts["KeyInfo"])
+	if err != nil {
+		return nil, err
+	}
+	if parts["KeyInfo"] != nil {
+		// Its author is the message's and nothing signs it: the library must
+		// not choose by it.
+		sig.RemoveChild(parts["KeyInfo"])
+	}
+	// In front, it is the first signature that the library comes to. Its place
+	// is not signed: the enveloped-signature transform takes it out.
+	el.RemoveChild(sig)
+	el.InsertChildAt(0, sig)
+	inherit(el)
+	certificate, err := signer(parts, algorithm, named, certificates, now)
+	if err != nil {
+		return nil, err
+	}
+	ctx := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{certificate}})
+	ctx.Clock = dsig.NewFakeClockAt(now)
+	good, err := ctx.Validate(el)
+	if err != nil {
+		return nil, err
+	}
+	return good, sameElement(el, good)
+}
+
+// signer finds the certificate whose key signed SignedInfo: among those of the
+// metadata only, and among those with a key that KeyInfo names, if it names
+// any. It comes first because it is cheap: a forged message costs no
+// canonicalization of the document, whatever the number of certificates.
+func signer(parts map[string]*etree.Element, algorithm x509.SignatureAlgorithm, named, certificates []*x509.Certificate, now time.Time) (*x509.Certificate, error) {
+	value, err := base64Text(parts["SignatureValue"])
+	if err != nil {
+		return nil, err
+	}
+	info := parts["SignedInfo"].Copy()
+	for up := parts["SignedInfo"].Parent(); up != nil; up = up.Parent() {
+		addNamespaces(info, up)
+	}
+	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(info)
+	if err != nil {
+		return nil, fmt.Errorf("SignedInfo: %w", err)
+	}
+	refused := errors.New("the metadata holds no certificate that this was signed with")
 	for _, c := range certificates {
-		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
-			last = fmt.Errorf("the certificate is valid from %s to %s only", c.NotBefore, c.NotAfter)
+		if len(named) > 0 && !slices.ContainsFunc(named, func(n *x509.Certificate) bool { return sameKey(n, c) }) {
 			continue
 		}
-		ctx := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{c}})
-		ctx.Clock = dsig.NewFakeClockAt(now)
-		good, err := ctx.Validate(standalone)
-		if err == nil {
-			return good, sameElement(el, good)
+		v := value
+		if key, ok := c.PublicKey.(*ecdsa.PublicKey); ok {
+			v = ecdsaASN1(key, value)
 		}
-		last = err
+		if c.CheckSignature(algorithm, canonical, v) != nil {
+			continue
+		}
+		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
+			refused = fmt.Errorf("the certificate it was signed with is valid from %s to %s only", c.NotBefore, c.NotAfter)
+			continue
+		}
+		parts["SignatureValue"].SetText(base64.StdEncoding.EncodeToString(v))
+		return c, nil
 	}
-	return nil, last
+	if len(named) > 0 {
+		return nil, fmt.Errorf("%w (KeyInfo names one with the SHA-256 fingerprint %x)", refused, sha256.Sum256(named[0].Raw))
+	}
+	return nil, refused
+}
+
+func sameKey(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+}
+
+// ecdsaASN1 turns the r and s of XML Signature (6.4.3: two numbers of the
+// curve's size, one after the other) into the ASN.1 that Go and the library
+// verify. Whatever has another length is returned as it is.
+func ecdsaASN1(key *ecdsa.PublicKey, value []byte) []byte {
+	size := (key.Params().BitSize + 7) / 8
+	if len(value) != 2*size {
+		return value
+	}
+	out, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(value[:size]), new(big.Int).SetBytes(value[size:])})
+	if err != nil {
+		return value
+	}
+	return out
 }
 
 // ownSignature returns the one ds:Signature that is a direct child of el.
@@ -122,99 +201,139 @@ func only(el *etree.Element, names ...string) (map[string]*etree.Element, error)
 	return out, nil
 }
 
-func checkSignedInfo(sig, el *etree.Element) error {
-	parts, err := only(sig, "SignedInfo", "SignatureValue", "KeyInfo?")
+// checkSignedInfo holds SignedInfo to the one form that SAML core 5.4 allows and
+// returns its signature algorithm.
+func checkSignedInfo(signedInfo, el *etree.Element) (x509.SignatureAlgorithm, error) {
+	info, err := only(signedInfo, "CanonicalizationMethod", "SignatureMethod", "Reference")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	info, err := only(parts["SignedInfo"], "CanonicalizationMethod", "SignatureMethod", "Reference")
-	if err != nil {
-		return err
+	if a := algorithmOf(info["CanonicalizationMethod"]); a != transformExcC14N || len(info["CanonicalizationMethod"].ChildElements()) > 0 {
+		return 0, fmt.Errorf("canonicalization %.80q", a)
 	}
-	if a := info["CanonicalizationMethod"].SelectAttrValue("Algorithm", ""); a != transformExcC14N {
-		return fmt.Errorf("canonicalization %.80q", a)
-	}
-	method := info["SignatureMethod"]
-	if a := method.SelectAttrValue("Algorithm", ""); !slices.Contains(signatureMethods, a) || len(method.ChildElements()) > 0 {
-		return fmt.Errorf("signature algorithm %.80q", a)
+	algorithm, ok := signatureMethods[algorithmOf(info["SignatureMethod"])]
+	if !ok || len(info["SignatureMethod"].ChildElements()) > 0 {
+		return 0, fmt.Errorf("signature algorithm %.80q", algorithmOf(info["SignatureMethod"]))
 	}
 	ref := info["Reference"]
-	id := el.SelectAttrValue("ID", "")
-	if uri := ref.SelectAttrValue("URI", ""); id == "" || uri != "#"+id {
-		return fmt.Errorf("the signature is over %.80q and not over its element %.80q", uri, id)
+	id := attr(el, "ID")
+	if !idValue.MatchString(id) {
+		return 0, fmt.Errorf("the signed element has the ID %.80q", id)
+	}
+	if uri := attr(ref, "URI"); uri != "#"+id {
+		return 0, fmt.Errorf("the signature is over %.80q and not over its element %.80q", uri, id)
 	}
 	r, err := only(ref, "Transforms", "DigestMethod", "DigestValue")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if a := r["DigestMethod"].SelectAttrValue("Algorithm", ""); !slices.Contains(digestMethods, a) {
-		return fmt.Errorf("digest algorithm %.80q", a)
+	if a := algorithmOf(r["DigestMethod"]); !slices.Contains(digestMethods, a) || len(r["DigestMethod"].ChildElements()) > 0 {
+		return 0, fmt.Errorf("digest algorithm %.80q", a)
+	}
+	if _, err := base64Text(r["DigestValue"]); err != nil {
+		return 0, err
 	}
 	var transforms []string
 	for _, t := range r["Transforms"].ChildElements() {
-		transforms = append(transforms, t.SelectAttrValue("Algorithm", ""))
+		transforms = append(transforms, algorithmOf(t))
 		for _, c := range t.ChildElements() {
-			if c.Tag != "InclusiveNamespaces" || c.NamespaceURI() != transformExcC14N {
-				return fmt.Errorf("a transform holds %s", c.Tag)
+			if c.Tag != "InclusiveNamespaces" || c.NamespaceURI() != transformExcC14N || len(c.ChildElements()) > 0 {
+				return 0, fmt.Errorf("a transform holds %s", c.Tag)
 			}
 		}
 	}
 	if !slices.Equal(transforms, []string{transformEnveloped, transformExcC14N}) {
-		return fmt.Errorf("transforms %.200q", transforms)
+		return 0, fmt.Errorf("transforms %.200q", transforms)
 	}
-	return nil
+	return algorithm, nil
 }
 
-// dropKeyInfo removes KeyInfo, which the message's author wrote and nothing
-// signs, and returns the certificate it names, if any: a hint which of ours to
-// try, never a key to trust.
-func dropKeyInfo(sig *etree.Element) (*x509.Certificate, error) {
-	var info *etree.Element
-	for _, c := range sig.ChildElements() {
-		if c.Tag == "KeyInfo" {
-			info = c
-		}
-	}
+// maxNamed bounds how many certificates of a KeyInfo are looked at: a chain.
+const maxNamed = 8
+
+// namedCertificates returns the certificates in KeyInfo: a hint which of ours
+// to try, never a key to trust. Anything else in it says nothing.
+func namedCertificates(info *etree.Element) ([]*x509.Certificate, error) {
 	if info == nil {
 		return nil, nil
 	}
-	var named *x509.Certificate
+	var out []*x509.Certificate
 	for _, e := range info.FindElements("./X509Data/X509Certificate") {
-		if named != nil {
-			return nil, errors.New("KeyInfo names two certificates")
+		if len(out) == maxNamed {
+			return nil, fmt.Errorf("KeyInfo names more than %d certificates", maxNamed)
 		}
-		cert, err := parseCertificate(e.Text())
-		if err != nil {
-			return nil, fmt.Errorf("the certificate in KeyInfo: %w", err)
+		if cert, err := parseCertificate(e.Text()); err == nil {
+			out = append(out, cert)
 		}
-		named = cert
 	}
-	sig.RemoveChild(info)
-	return named, nil
+	return out, nil
 }
 
-// detached copies el with the namespace declarations it inherits, so that it
+// inherit gives el the namespace declarations of its ancestors, so that it
 // means the same on its own.
-func detached(el *etree.Element) *etree.Element {
-	out := el.Copy()
+func inherit(el *etree.Element) {
 	for up := el.Parent(); up != nil; up = up.Parent() {
-		for _, a := range up.Attr {
-			isNS := a.Space == "xmlns" || a.Space == "" && a.Key == "xmlns"
-			if isNS && out.SelectAttr(a.FullKey()) == nil {
-				out.CreateAttr(a.FullKey(), a.Value)
-			}
+		addNamespaces(el, up)
+	}
+}
+
+func addNamespaces(el, from *etree.Element) {
+	for _, a := range from.Attr {
+		isNS := a.Space == "xmlns" || a.Space == "" && a.Key == "xmlns"
+		if isNS && el.SelectAttr(a.FullKey()) == nil {
+			el.CreateAttr(a.FullKey(), a.Value)
 		}
 	}
-	return out
 }
 
 // sameElement guards against a verifier that hands back something else than
 // what was asked about.
 func sameElement(el, good *etree.Element) error {
-	if good == nil || good.Tag != el.Tag || good.NamespaceURI() != el.NamespaceURI() || good.SelectAttrValue("ID", "") != el.SelectAttrValue("ID", "") {
+	if good == nil || good.Tag != el.Tag || good.NamespaceURI() != el.NamespaceURI() || attr(good, "ID") != attr(el, "ID") {
 		return errors.New("the verified element is another one")
 	}
 	return nil
+}
+
+// attr returns the value of an attribute without a namespace, or "". (etree's
+// own selectors take one of any namespace for it.)
+func attr(el *etree.Element, name string) string {
+	for _, a := range el.Attr {
+		if a.Space == "" && a.Key == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func hasAttr(el *etree.Element, name string) bool {
+	return slices.ContainsFunc(el.Attr, func(a etree.Attr) bool { return a.Space == "" && a.Key == name })
+}
+
+// text returns the whole text of an element that may hold text only.
+func text(el *etree.Element) (string, error) {
+	var b strings.Builder
+	for _, t := range el.Child {
+		d, ok := t.(*etree.CharData)
+		if !ok {
+			return "", fmt.Errorf("%s holds more than text", el.Tag)
+		}
+		b.WriteString(d.Data)
+	}
+	return b.String(), nil
+}
+
+// base64Text decodes xs:base64Binary, whose white space says nothing.
+func base64Text(el *etree.Element) ([]byte, error) {
+	s, err := text(el)
+	if err != nil {
+		return nil, err
+	}
+	out, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		return nil, fmt.Errorf("%s is not base64", el.Tag)
+	}
+	return out, nil
 }
 
 func serialize(el *etree.Element) ([]byte, error) {
