@@ -106,6 +106,7 @@ func TestAccepts(t *testing.T) {
 		{"one of several audiences", metadata(one), nil, change(func(as *etree.Element) {
 			as.FindElement(".//AudienceRestriction").InsertChildAt(0, parse(`<saml:Audience`+ns+`>https://other.example</saml:Audience>`))
 		})},
+		{"NotBefore at the edge of the skew", metadata(one), nil, set("./Conditions", "NotBefore", at(time.Minute))},
 		{"one-time use", metadata(one), nil, add("./Conditions", `<saml:OneTimeUse`+ns+`/>`)},
 		{"milliseconds and an offset", metadata(one), nil, set("./Conditions", "NotOnOrAfter", "2026-11-24T10:05:00.000+01:00")},
 		{"metadata with a byte order mark", "\ufeff" + `<?xml version="1.0" encoding="UTF-8"?><!-- x -->` + metadata(one), nil, nil},
@@ -126,7 +127,7 @@ func TestAccepts(t *testing.T) {
 		{"3,000 groups", metadata(one), func(c *saml.Config) { c.MaxResponse = 1 << 20 }, func(a *answer) { a.groups = 3000 }},
 		{"3,000 groups, signature last", metadata(one), func(c *saml.Config) { c.MaxResponse = 1 << 20 }, func(a *answer) { a.groups, a.signatureLast = 3000, true }},
 		{"3,000 groups, encrypted", metadata(one), func(c *saml.Config) { c.MaxResponse = 1 << 20 }, func(a *answer) { a.groups, a.encrypt = 3000, sealed(sealing{bits: 256}) }},
-		{"30,000 groups where allowed", metadata(one), func(c *saml.Config) { c.MaxResponse, c.MaxElements = 8<<20, 60000 }, func(a *answer) { a.groups = 30000 }},
+		{"30,000 groups where allowed", metadata(one), func(c *saml.Config) { c.MaxResponse, c.MaxNodes = 8<<20, 60000 }, func(a *answer) { a.groups = 30000 }},
 		{"3,000 groups, response signed", metadata(one), func(c *saml.Config) { c.MaxResponse, c.Signature = 1<<20, saml.SignedResponse }, func(a *answer) { a.groups, a.signAssertion, a.signResponse = 3000, nil, &one }},
 		{"a second, unconfirmed confirmation", metadata(one), nil, func(a *answer) {
 			a.before = func(_, as *etree.Element) {

@@ -60,7 +60,7 @@ type Config struct {
 	ClockSkew           time.Duration // default 60 s, at most 5 min
 	EmailDomains        []string      // domains for which an e-mail NameID is an authoritative subject
 	MaxResponse         int           // bytes of base64, default 256 KiB
-	MaxElements         int           // XML elements of a response, default 20,000
+	MaxNodes            int           // XML elements and attributes of a response, default 30,000
 	Signing             []KeyPair     // first signs, all are published
 	Decryption          []KeyPair     // all decrypt, all are published
 	HTTP                *http.Client
@@ -71,7 +71,7 @@ const (
 	defaultSkew        = time.Minute
 	maxSkew            = 5 * time.Minute
 	defaultMaxResponse = 256 << 10
-	defaultElements    = 20000
+	defaultNodes       = 30000
 	minRSABits         = 2048
 )
 
@@ -117,7 +117,7 @@ func (c Config) Validate() error {
 			bad("%s: the metadata URL %q is not https, and no metadata certificate is set", c.ID, c.MetadataURL)
 		}
 	}
-	if c.MaxResponse < 0 || c.MaxElements < 0 {
+	if c.MaxResponse < 0 || c.MaxNodes < 0 {
 		bad("%s: a negative limit", c.ID)
 	}
 	if !slices.Contains([]Binding{"", BindingRedirect, BindingPOST}, c.Binding) {
@@ -182,8 +182,8 @@ func New(c Config) (*ServiceProvider, error) {
 	if c.MaxResponse == 0 {
 		c.MaxResponse = defaultMaxResponse
 	}
-	if c.MaxElements == 0 {
-		c.MaxElements = defaultElements
+	if c.MaxNodes == 0 {
+		c.MaxNodes = defaultNodes
 	}
 	if c.Now == nil {
 		c.Now = time.Now

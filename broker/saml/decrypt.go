@@ -69,7 +69,7 @@ func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err e
 				continue
 			}
 			if plain, ok := openContent(contentKey(k, private, length), ciphertext, cbc); ok {
-				if out := parsePlaintext(plain, sp.c.MaxElements); out != nil {
+				if out := parsePlaintext(plain, sp.c.MaxNodes); out != nil {
 					return out, nil
 				}
 			}
@@ -79,8 +79,8 @@ func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err e
 }
 
 // parsePlaintext returns the assertion that the plaintext is, or nil.
-func parsePlaintext(plain []byte, elements int) *etree.Element {
-	if prepass(plain, messageLimits(nameAssertion, elements)) != nil {
+func parsePlaintext(plain []byte, nodes int) *etree.Element {
+	if prepass(plain, messageLimits(nameAssertion, nodes)) != nil {
 		return nil
 	}
 	doc := etree.NewDocument()

@@ -114,6 +114,11 @@ func TestPinnedMetadata(t *testing.T) {
 	}
 }
 
+// aggregate puts metadata into an EntitiesDescriptor with the attributes given.
+func aggregate(attributes string, entities ...string) string {
+	return `<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" ` + attributes + `>` + strings.Join(entities, "") + `</EntitiesDescriptor>`
+}
+
 func tryMetadata(t *testing.T, meta string, pin saml.KeyPair) error {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, meta) }))

@@ -28,21 +28,21 @@ var (
 // limits bound a document before any tree is built.
 type limits struct {
 	depth      int
-	elements   int
+	nodes      int      // elements and attributes
 	attributes int      // of one element
 	bindings   int      // namespace declarations in force at one place
 	root       xml.Name // set for a SAML message: its root, and the shape below it is held too
 }
 
-func messageLimits(root xml.Name, elements int) limits {
-	return limits{depth: 32, elements: elements, attributes: 32, bindings: 64, root: root}
+func messageLimits(root xml.Name, nodes int) limits {
+	return limits{depth: 32, nodes: nodes, attributes: 32, bindings: 64, root: root}
 }
 
-var metadataLimits = limits{depth: 32, elements: 2000000, attributes: 64, bindings: 128}
+var metadataLimits = limits{depth: 32, nodes: 4000000, attributes: 64, bindings: 128}
 
 // prepass reads the document once, as a stream: UTF-8, no DTD, no entity but
 // the five of XML, no processing instruction but the declaration, bounded
-// depth, elements, attributes and namespaces, every prefix declared, no
+// depth, nodes and namespaces, every prefix declared, no
 // attribute and no ID twice, plain ASCII names.
 //
 // In a message it also refuses comments (CVE-2017-11427 and its kind live on
@@ -87,7 +87,7 @@ type openElement struct {
 
 type pass struct {
 	limits
-	count, assertions int
+	count, assertions int // nodes and assertions so far
 	open              []openElement
 	inForce           []binding
 	ids               map[string]bool
@@ -104,8 +104,8 @@ func (p *pass) token(t xml.Token, first bool) error {
 		top := p.open[len(p.open)-1]
 		p.inForce, p.open = p.inForce[:top.bindings], p.open[:len(p.open)-1]
 	case xml.CharData:
-		if len(p.open) == 0 && len(bytes.TrimSpace(t)) > 0 {
-			return errors.New("text outside the root element")
+		if len(t) == 0 || len(p.open) == 0 && len(bytes.TrimSpace(t)) > 0 {
+			return errors.New("text outside the root element, or an empty CDATA section")
 		}
 	case xml.Comment:
 		if p.root.Local != "" {
@@ -122,14 +122,15 @@ func (p *pass) token(t xml.Token, first bool) error {
 }
 
 func (p *pass) start(e xml.StartElement) error {
-	p.count++
+	first := p.count == 0
+	p.count += 1 + len(e.Attr)
 	switch {
-	case len(p.open) == 0 && p.count > 1:
+	case len(p.open) == 0 && !first:
 		return errors.New("two root elements")
 	case len(p.open) >= p.depth:
 		return fmt.Errorf("nested deeper than %d", p.depth)
-	case p.count > p.elements:
-		return fmt.Errorf("more than %d elements", p.elements)
+	case p.count > p.nodes:
+		return fmt.Errorf("more than %d elements and attributes", p.nodes)
 	case len(e.Attr) > p.attributes:
 		return fmt.Errorf("more than %d attributes on one element", p.attributes)
 	}

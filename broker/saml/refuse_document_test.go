@@ -254,7 +254,7 @@ func documents(t *testing.T) []refusal {
 		{"root is an assertion", "the root is Assertion", nil, func(a *answer) { a.raw = func([]byte) []byte { return good().plain(t) } }},
 		{"Response of SAML 1.1", "the root is Response", nil, text("urn:oasis:names:tc:SAML:2.0:protocol", "urn:oasis:names:tc:SAML:1.0:protocol")},
 		{"oversized", "bytes, 4096 are taken", func(c *saml.Config) { c.MaxResponse = 4096 }, nil},
-		{"too many elements", "the document: more than 20000 elements", func(c *saml.Config) { c.MaxResponse = 8 << 20 }, func(a *answer) { a.groups = 30000 }},
+		{"too many elements", "more than 30000 elements", func(c *saml.Config) { c.MaxResponse = 8 << 20 }, func(a *answer) { a.groups = 30000 }},
 		{"50,000 nested elements", "the document: nested deeper than 32", func(c *saml.Config) { c.MaxResponse = 8 << 20 }, text("<samlp:Status>", "<samlp:Status>"+strings.Repeat("<a>", 50000)+strings.Repeat("</a>", 50000))},
 		{"1,100 elements under an empty signature", "signature of the assertion: Signature lacks SignedInfo in its place", nil, after(func(r *etree.Element) {
 			s := sigOf(r)

@@ -103,7 +103,7 @@ func (c *check) decode(form url.Values) ([]byte, error) {
 
 func (c *check) parse(raw []byte) (root *etree.Element, err error) {
 	defer recovered(&err)
-	if err := prepass(raw, messageLimits(nameResponse, c.sp.c.MaxElements)); err != nil {
+	if err := prepass(raw, messageLimits(nameResponse, c.sp.c.MaxNodes)); err != nil {
 		return nil, fmt.Errorf("the document: %w", err)
 	}
 	doc := etree.NewDocument()
