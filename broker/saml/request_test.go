@@ -10,9 +10,11 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/beevik/etree"
 	crewjam "github.com/crewjam/saml"
@@ -99,5 +101,103 @@ func checkRequest(t *testing.T, raw []byte, destination string) {
 		got.ForceAuthn == nil || !*got.ForceAuthn || *got.NameIDPolicy.Format != "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent" ||
 		!strings.Contains(string(raw), "urn:mfa") {
 		t.Errorf("%s", raw)
+	}
+}
+
+// TestRequestFollowsMetadata ensures that requests are signed where the
+// provider wants it, and that no NameID is asked for that it does not have.
+func TestRequestFollowsMetadata(t *testing.T) {
+	meta := metadata(idpKey())
+	format := func(formats ...string) string {
+		s := ""
+		for _, f := range formats {
+			s += "<NameIDFormat>urn:oasis:names:tc:SAML:" + f + "</NameIDFormat>"
+		}
+		return strings.Replace(meta, "<SingleSignOnService", s+"<SingleSignOnService", 1)
+	}
+	const persistent, email = "2.0:nameid-format:persistent", "1.1:nameid-format:emailAddress"
+	tests := []struct {
+		name, meta string
+		domains    []string
+		format     bool
+		signed     bool
+	}{
+		{"nothing said", meta, nil, true, false},
+		{"persistent among others", format(email, persistent), nil, true, false},
+		{"e-mail only", format(email), nil, false, false},
+		{"authoritative for e-mail", format(email, persistent), []string{"example.com"}, false, false},
+		{"wants signatures", strings.Replace(meta, "<IDPSSODescriptor ", `<IDPSSODescriptor WantAuthnRequestsSigned="true" `, 1), nil, true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sp := newSP(t, tt.meta, func(c *saml.Config) { c.SignRequests, c.EmailDomains, c.Binding = false, tt.domains, saml.BindingPOST })
+			ch, err := sp.Begin(t.Context(), request())
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := base64.StdEncoding.DecodeString(ch.Form.Get("SAMLRequest"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			el := parse(string(raw))
+			if got := el.FindElement("./NameIDPolicy").SelectAttr("Format") != nil; got != tt.format {
+				t.Errorf("format asked for: %t", got)
+			}
+			if got := el.FindElement("./Signature") != nil; got != tt.signed {
+				t.Errorf("signed: %t", got)
+			}
+		})
+	}
+}
+
+// TestConfig ensures that each mistake is named.
+func TestConfig(t *testing.T) {
+	weak := weakKey()
+	stray := saml.KeyPair{Certificate: idpKey().Certificate, Key: spSign().Key}
+	tests := []struct {
+		want   string
+		change func(*saml.Config)
+	}{
+		{"id", func(c *saml.Config) { c.ID = "A/b" }},
+		{"public URL", func(c *saml.Config) { c.PublicURL = "https://sso.example.com/path" }},
+		{"one of metadata", func(c *saml.Config) { c.MetadataFile = "" }},
+		{"one of metadata", func(c *saml.Config) { c.MetadataURL = "https://idp.example.com" }},
+		{"HTTP client", func(c *saml.Config) { c.MetadataFile, c.MetadataURL = "", "https://idp.example.com" }},
+		{"not https", func(c *saml.Config) {
+			c.MetadataFile, c.MetadataURL, c.HTTP = "", "http://idp.example.com", http.DefaultClient
+		}},
+		{"not https", func(c *saml.Config) {
+			c.MetadataFile, c.MetadataURL, c.HTTP = "", "file:///etc/passwd", http.DefaultClient
+		}},
+		{"too weak", func(c *saml.Config) { c.MetadataCertificate = weak.Certificate }},
+		{"binding", func(c *saml.Config) { c.Binding = "artifact" }},
+		{"signature", func(c *saml.Config) { c.Signature = "neither" }},
+		{"clock skew", func(c *saml.Config) { c.ClockSkew = 6 * time.Minute }},
+		{"clock skew", func(c *saml.Config) { c.ClockSkew = -time.Second }},
+		{"negative limit", func(c *saml.Config) { c.MaxResponse = -1 }},
+		{"to sign requests", func(c *saml.Config) { c.SignRequests = true }},
+		{"decryption key is needed", func(c *saml.Config) { c.WantEncrypted = true }},
+		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{weak} }},
+		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{{}} }},
+		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{stray} }},
+		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{idpP256()} }},
+		{"decryption key is", func(c *saml.Config) { c.Decryption = []saml.KeyPair{weak} }},
+		{"decryption key is", func(c *saml.Config) { c.Decryption = []saml.KeyPair{{Key: spCrypt().Key}} }},
+	}
+	fine := saml.Config{ID: "corp", PublicURL: "https://sso.example.com", MetadataFile: "idp.xml"}
+	if _, err := saml.New(fine); err != nil {
+		t.Fatal(err)
+	}
+	pinned := fine
+	pinned.MetadataFile, pinned.MetadataURL, pinned.MetadataCertificate, pinned.HTTP = "", "http://idp.example.com", idpKey().Certificate, http.DefaultClient
+	if _, err := saml.New(pinned); err != nil {
+		t.Errorf("plain http with a pinned certificate: %v", err)
+	}
+	for _, tt := range tests {
+		c := fine
+		tt.change(&c)
+		if _, err := saml.New(c); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.want, err)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -50,7 +49,7 @@ func (p *program) checkLive(ctx context.Context, c *config.Config) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	c.Keys.Dir, c.Store = dir+"/certs", "sqlite:"+dir+"/check.db"
-	s, err := server.New(ctx, c, server.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Version: versionText()})
+	s, err := server.New(ctx, c, server.Options{Logger: slog.New(slog.DiscardHandler), Version: versionText()})
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (p *program) demo() *cobra.Command {
 type demoPerson struct {
 	IdP        string `json:"idp"`
 	Username   string `json:"username"`
-	Password   string `json:"password"` //nolint:gosec // G117: a demo's, on purpose
+	Password   string `json:"password"`
 	TOTPSecret string `json:"totp_secret,omitempty"`
 }
 

@@ -251,7 +251,7 @@ func (c *check) assignment(b *formbrowser.Browser, account, role string) (string
 
 type keys struct {
 	AccessKeyID     string    `json:"access_key_id"`
-	SecretAccessKey string    `json:"secret_access_key"` //nolint:gosec // G117: the sandbox's own
+	SecretAccessKey string    `json:"secret_access_key"`
 	SessionToken    string    `json:"session_token"`
 	Expiration      time.Time `json:"expiration"`
 }

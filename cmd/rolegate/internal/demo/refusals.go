@@ -13,10 +13,10 @@ import (
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/formbrowser"
 )
 
-// wantPage recognises a refusal page of the portal: the status, and no session.
-func (c *check) wantPage(b *formbrowser.Browser, status int) error {
-	if b.Status != status {
-		return fmt.Errorf("status %d at %s, %d was wanted", b.Status, b.URL, status)
+// refusedPage recognises a refused sign-in: the status, and no session.
+func (c *check) refusedPage(b *formbrowser.Browser) error {
+	if b.Status != http.StatusUnauthorized {
+		return fmt.Errorf("status %d at %s, 401 was wanted", b.Status, b.URL)
 	}
 	var me struct{ Username string }
 	if err := c.api(b, http.MethodGet, "/api/v1/me", nil, &me); err == nil {
@@ -53,7 +53,7 @@ func (c *check) badResponse(change func(url.Values)) func() error {
 		if err := b.Post(c.ctx, c.d.Portal+"/saml/saml/acs", form); err != nil {
 			return err
 		}
-		return c.wantPage(b, http.StatusUnauthorized)
+		return c.refusedPage(b)
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *check) refuseSignIns() {
 		if err := thief.Post(c.ctx, c.d.Portal+"/saml/saml/acs", form); err != nil {
 			return err
 		}
-		return c.wantPage(thief, http.StatusUnauthorized)
+		return c.refusedPage(thief)
 	})
 	c.refuse("a stolen response in another browser", func() error {
 		_, form, err := c.answered()
@@ -153,7 +153,7 @@ func (c *check) refuseSignIns() {
 		if err := thief.Post(c.ctx, c.d.Portal+"/saml/saml/acs", form); err != nil {
 			return err
 		}
-		return c.wantPage(thief, http.StatusUnauthorized)
+		return c.refusedPage(thief)
 	})
 	c.refuse("an unsigned response", c.liar(func(_, _ *etree.Element) {}, false))
 	c.refuse("a response for another service", c.liar(func(_, as *etree.Element) { as.FindElement(".//Audience").SetText("https://other.example") }, true))
@@ -196,12 +196,12 @@ func (c *check) badCallback(change func(url.Values), elsewhere bool) func() erro
 		if err := b.Get(c.ctx, last.String()); err != nil {
 			return err
 		}
-		return c.wantPage(b, http.StatusUnauthorized)
+		return c.refusedPage(b)
 	}
 }
 
 // console posts a console form of bob's and wants a page of the status.
-func (c *check) console(form url.Values, status int, says string) func() error {
+func (c *check) console(form url.Values, status int) func() error {
 	return func() error {
 		b := c.oidcBrowser
 		if b == nil {
@@ -213,7 +213,7 @@ func (c *check) console(form url.Values, status int, says string) func() error {
 		if err := b.Post(c.ctx, c.d.Portal+"/console", form); err != nil {
 			return err
 		}
-		if b.Status != status || !strings.Contains(b.Body, says) {
+		if b.Status != status {
 			return fmt.Errorf("status %d at %s", b.Status, b.URL)
 		}
 		return nil
@@ -221,14 +221,14 @@ func (c *check) console(form url.Values, status int, says string) func() error {
 }
 
 func (c *check) refuseAccess() {
-	c.refuse("a form with an unknown role", c.console(url.Values{"assignment": {"abcdefghij"}}, http.StatusForbidden, ""))
-	c.refuse("a form with a role ARN", c.console(url.Values{"assignment": {"arn:aws:iam::111111111111:role/RolegateAdmin"}}, http.StatusForbidden, ""))
+	c.refuse("a form with an unknown role", c.console(url.Values{"assignment": {"abcdefghij"}}, http.StatusForbidden))
+	c.refuse("a form with a role ARN", c.console(url.Values{"assignment": {"arn:aws:iam::111111111111:role/RolegateAdmin"}}, http.StatusForbidden))
 	c.refuse("a form with alice's role", func() error {
 		id, err := c.assignment(c.samlBrowser, "production", "Admin")
 		if err != nil {
 			return err
 		}
-		return c.console(url.Values{"assignment": {id}}, http.StatusForbidden, "")()
+		return c.console(url.Values{"assignment": {id}}, http.StatusForbidden)()
 	})
 	c.refuse("a deep link to a role that bob lacks", func() error {
 		if err := c.oidcBrowser.Get(c.ctx, c.d.Portal+"/go?account=production&role=Admin"); err != nil {
@@ -244,7 +244,7 @@ func (c *check) refuseAccess() {
 		if err != nil {
 			return err
 		}
-		return c.console(url.Values{"assignment": {id}, "destination": {"https://evil.example/"}}, http.StatusBadRequest, "")()
+		return c.console(url.Values{"assignment": {id}, "destination": {"https://evil.example/"}}, http.StatusBadRequest)()
 	})
 	c.refuse("a form posted from another site", func() error {
 		id, err := c.assignment(c.oidcBrowser, "development", "Developer")
