@@ -66,7 +66,9 @@ func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, idp *idp, destinat
 		rac := el.CreateElement("samlp:RequestedAuthnContext")
 		rac.CreateAttr("Comparison", "exact")
 		for _, c := range r.RequestedContext {
-			rac.CreateElement("saml:AuthnContextClassRef").SetText(c)
+			ref := rac.CreateElement("saml:AuthnContextClassRef")
+			ref.CreateAttr("xmlns:saml", nsAssertion)
+			ref.SetText(c)
 		}
 	}
 	return el

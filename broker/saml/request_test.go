@@ -99,8 +99,15 @@ func checkRequest(t *testing.T, raw []byte, destination string) {
 	}
 	if got.ID != requestID || got.Issuer.Value != spEntity || got.AssertionConsumerServiceURL != acs || got.Destination != destination ||
 		got.ForceAuthn == nil || !*got.ForceAuthn || *got.NameIDPolicy.Format != "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent" ||
-		!strings.Contains(string(raw), "urn:mfa") {
+		got.RequestedAuthnContext.Comparison != "exact" {
 		t.Errorf("%s", raw)
+	}
+	if err := saml.Prepass(raw); err != nil {
+		t.Errorf("our own request: %v", err)
+	}
+	refs := parse(string(raw)).FindElements("./RequestedAuthnContext/AuthnContextClassRef")
+	if len(refs) != 1 || refs[0].NamespaceURI() != "urn:oasis:names:tc:SAML:2.0:assertion" || refs[0].Text() != "urn:mfa" {
+		t.Errorf("the contexts asked for: %s", raw)
 	}
 }
 
