@@ -274,7 +274,7 @@ var (
 		return rsa.EncryptOAEP(sha256.New(), rand.Reader, to, key, nil)
 	}}
 	wrapPKCS1v15 = keyWrap{`http://www.w3.org/2001/04/xmlenc#rsa-1_5"/>`, func(to *rsa.PublicKey, key []byte) ([]byte, error) {
-		return rsa.EncryptPKCS1v15(rand.Reader, to, key)
+		return rsa.EncryptPKCS1v15(rand.Reader, to, key) //nolint:staticcheck // SA1019: what must be refused
 	}}
 )
 

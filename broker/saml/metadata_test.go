@@ -203,6 +203,28 @@ func TestMetadataEnds(t *testing.T) {
 	}
 }
 
+// TestOtherEntity ensures that metadata about somebody else is not taken for
+// the provider that is configured.
+func TestOtherEntity(t *testing.T) {
+	body := metadata(idpKey())
+	sp, err := saml.New(saml.Config{
+		ID: "corp", PublicURL: "https://sso.example.com", MetadataURL: "https://idp.example.com/metadata", IDPEntityID: "https://other.example",
+		Now: func() time.Time { return fixed },
+		HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []string{body, aggregate("", body), strings.Repeat(" ", 21<<20) + body} {
+		body = b
+		if err := sp.Refresh(t.Context()); err == nil || sp.Status().EntityID != "" {
+			t.Errorf("%.100q: taken", body)
+		}
+	}
+}
+
 // TestEncryptionCertificate ensures that a certificate that is for encryption
 // does not sign.
 func TestEncryptionCertificate(t *testing.T) {
