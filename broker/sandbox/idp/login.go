@@ -5,6 +5,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +21,9 @@ type login struct {
 	dir    *directory
 	cookie string // name; providers on one host must not share it
 	label  string // of the provider
+	// allow are further sources for form-action: Chromium holds the redirects
+	// that follow a form to it.
+	allow string
 	// done continues the request that the login was for.
 	done func(w http.ResponseWriter, r *http.Request, id string, s *session)
 
@@ -87,7 +91,7 @@ func (l *login) page(w http.ResponseWriter, status int, p loginPage) {
 	if p.Second {
 		p.Heading = "Your second factor"
 	}
-	render(w, status, "login.html", "'self'", p)
+	render(w, status, "login.html", strings.TrimSpace("'self' "+l.allow), p)
 }
 
 // render writes a page with a policy that lets its forms lead to the named

@@ -90,6 +90,13 @@ func NewOIDC(o OIDCOptions) (*OIDC, error) {
 	}
 	p := &OIDC{o: o, key: key, kid: rand.Text()[:8], requests: map[string]oidcRequest{}, grants: map[string]*grant{}, refresh: map[string]*grant{}, access: map[string]*grant{}}
 	p.login = newLogin(newDirectory(o.People, o.Now), "demo_oidc_session", "Acme OpenID Connect", p.answer)
+	for _, c := range o.Clients {
+		for _, r := range c.RedirectURIs {
+			if u, err := url.Parse(r); err == nil {
+				p.login.allow += " " + u.Scheme + "://" + u.Host
+			}
+		}
+	}
 	return p, nil
 }
 
