@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,4 +107,9 @@ func startDemo(t *testing.T) ready {
 		t.Fatalf("ready line %q: %v", line, err)
 	}
 	return r
+}
+
+// testLogger writes to the test's output.
+func testLogger(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

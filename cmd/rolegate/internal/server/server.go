@@ -92,8 +92,14 @@ func newIssuer(c *config.Config, keys *issuer.Keys, o Options) (*issuer.Issuer, 
 	for name, p := range c.AWS.Partitions {
 		audiences[broker.Partition(name)] = issuer.Audience{Audience: p.Audience, Recipient: p.Recipient}
 	}
+	// An issuer that is the public URL by default may be none that IAM takes:
+	// that matters only when a role is used via oidc.
+	own := c.AWS.OIDC.Issuer
+	if own == c.PublicURL {
+		own = ""
+	}
 	return issuer.New(issuer.Config{
-		PublicURL: c.PublicURL, EntityID: c.AWS.SAML.EntityID, OIDCIssuer: c.AWS.OIDC.Issuer, OIDCAudience: c.AWS.OIDC.Audience,
+		PublicURL: c.PublicURL, EntityID: c.AWS.SAML.EntityID, OIDCIssuer: own, OIDCAudience: c.AWS.OIDC.Audience,
 		Audiences: audiences, SourceIdentity: c.AWS.OIDC.UnverifiedSourceIdentity, Keys: keys, Now: o.Now,
 	})
 }
@@ -207,7 +213,7 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 		IDPEntityID: p.SAML.EntityID, SignRequests: p.SAML.SignRequests == nil || *p.SAML.SignRequests, WantEncrypted: p.SAML.WantEncrypted,
 		InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
 		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse,
-		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Published(issuer.SPEncryption)), Now: o.Now,
+		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Held(issuer.SPEncryption)), Now: o.Now,
 		HTTP: outbound.New(outbound.Options{Configured: []string{p.SAML.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
 	}
 	if p.EmailAuthoritative {
