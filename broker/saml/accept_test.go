@@ -47,6 +47,8 @@ func TestAccepts(t *testing.T) {
 		{"either: response", metadata(one), func(c *saml.Config) { c.Signature = saml.SignedEither }, func(a *answer) { a.signAssertion, a.signResponse = nil, &one }},
 		{"other prefix", metadata(one), nil, func(a *answer) { a.prefix = "ns2" }},
 		{"default namespace", metadata(one), nil, func(a *answer) { a.prefix = "" }},
+		{"namespaces declared on the Response", metadata(one), nil, func(a *answer) { a.before = declaredOutside }},
+		{"namespaces declared on the Response, both signed", metadata(one), nil, func(a *answer) { a.before, a.signResponse = declaredOutside, &one }},
 		{"pretty printed", metadata(one), nil, func(a *answer) { a.indent = true }},
 		{"no KeyInfo, two certificates", metadata(two, one), nil, func(a *answer) { a.noKeyInfo = true }},
 		{"KeyInfo, two certificates", metadata(two, one), nil, nil},
@@ -179,4 +181,9 @@ func typed(_, as *etree.Element) {
 	for _, v := range as.FindElements(".//AttributeValue") {
 		v.CreateAttr("xsi:type", "xs:string")
 	}
+}
+
+func declaredOutside(r, as *etree.Element) {
+	r.CreateAttr("xmlns:saml", as.SelectAttrValue("xmlns:saml", ""))
+	as.RemoveAttr("xmlns:saml")
 }

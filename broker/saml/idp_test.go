@@ -305,7 +305,7 @@ func sealed(s sealing) func(*etree.Element) *etree.Element {
 		}
 		algorithm, content := fmt.Sprintf("http://www.w3.org/2009/xmlenc11#aes%d-gcm", s.bits), []byte(nil)
 		if s.cbc {
-			algorithm, content = fmt.Sprintf("http://www.w3.org/2001/04/xmlenc#aes%d-cbc", s.bits), sealCBC(block, plain)
+			algorithm, content = fmt.Sprintf("http://www.w3.org/2001/04/xmlenc#aes%d-cbc", s.bits), sealCBC(block, plain, s.pad)
 		} else {
 			gcm, err := cipher.NewGCMWithRandomNonce(block)
 			if err != nil {
@@ -323,9 +323,12 @@ func sealed(s sealing) func(*etree.Element) *etree.Element {
 	}
 }
 
-func sealCBC(block cipher.Block, plain []byte) []byte {
+func sealCBC(block cipher.Block, plain []byte, last byte) []byte {
 	pad := aes.BlockSize - len(plain)%aes.BlockSize
 	plain = append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
+	if last != 0 {
+		plain[len(plain)-1] = last
+	}
 	out := make([]byte, aes.BlockSize+len(plain))
 	if _, err := rand.Read(out[:aes.BlockSize]); err != nil {
 		panic(err)

@@ -104,6 +104,7 @@ func TestMetadataRefused(t *testing.T) {
 		},
 		"certificate for encryption only": func() { body = strings.Replace(valid, `use="signing"`, `use="encryption"`, 1) },
 		"UTF-16":                          func() { body = "\xff\xfe<\x00x\x00/\x00>\x00" },
+		"too large":                       func() { body = valid + strings.Repeat(" ", 21<<20) },
 		"javascript URL":                  func() { body = strings.ReplaceAll(valid, "https://idp.example.com/sso", "javascript:alert(1)") },
 		"an SP":                           func() { body = strings.ReplaceAll(valid, "IDPSSODescriptor", "SPSSODescriptor") },
 		"status 500":                      func() { status = 500 },
@@ -217,11 +218,24 @@ func TestOtherEntity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range []string{body, aggregate("", body), strings.Repeat(" ", 21<<20) + body} {
+	for _, b := range []string{body, aggregate("", body)} {
 		body = b
 		if err := sp.Refresh(t.Context()); err == nil || sp.Status().EntityID != "" {
 			t.Errorf("%.100q: taken", body)
 		}
+	}
+}
+
+// TestExpiredCertificate ensures that a signature by a certificate past its end
+// is refused and that the reason says so.
+func TestExpiredCertificate(t *testing.T) {
+	old := expired(idpKey2().Key)
+	sp := newSP(t, metadata(idpKey(), old), nil)
+	a := good()
+	a.signAssertion = &old
+	_, err := sp.Finish(t.Context(), request(), form(a.build(t)))
+	if broker.CodeOf(err) != broker.CodeUnauthenticated || !strings.Contains(err.Error(), "is valid from") {
+		t.Errorf("error %v", err)
 	}
 }
 

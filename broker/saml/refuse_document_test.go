@@ -35,6 +35,13 @@ func TestSecondLine(t *testing.T) {
 	if tried < 12 {
 		t.Errorf("%d rows", tried)
 	}
+	// What is read is what was signed: canonicalization drops the comment, and
+	// the name is whole.
+	a := good()
+	text("alice-0001", "alice<!-- -->-0001")(&a)
+	if got, err := newSP(t, metadata(idpKey()), nil).FinishWithoutPrepass(request(), a.build(t)); err != nil || got.Subject.ID != "alice-0001" {
+		t.Errorf("%q, error %v", got.Subject.ID, err)
+	}
 }
 
 func documents(t *testing.T) []refusal {
@@ -222,6 +229,8 @@ func documents(t *testing.T) []refusal {
 		{"xml prefix rebound", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:xml="urn:x">`)},
 		{"another prefix for the xml namespace", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:x="http://www.w3.org/XML/1998/namespace">`)},
 		{"undeclared by an empty value", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:saml="">`)},
+		{"namespace declared twice", "attribute q twice", nil, text("<samlp:Status>", `<samlp:Status xmlns:q="urn:x" xmlns:q="urn:y">`)},
+		{"attribute xmlns with a prefix", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:q="urn:x" q:xmlns="urn:y">`)},
 		{"end tag that does not match", "not well-formed", nil, text("</samlp:Status>", "</samlp:Statuz>")},
 		{"end tag of another prefix", "not well-formed", nil, text("</samlp:Status>", "</saml:Status>")},
 		{"unknown entity", "not well-formed", nil, text("alice-0001", "alice&nbsp;")},

@@ -2,6 +2,7 @@ package saml_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -149,8 +150,17 @@ func TestRefusesEncrypted(t *testing.T) {
 		{"CBC not whole blocks", cannot, func(c *saml.Config) { c.InsecureAllowCBC = true }, func(a *answer) {
 			a.encrypt = sealed(sealing{bits: 128, cbc: true})
 			a.after = func(r *etree.Element) {
-				r.FindElement("./EncryptedAssertion/EncryptedData/CipherData/CipherValue").SetText("AAAA")
+				r.FindElement("./EncryptedAssertion/EncryptedData/CipherData/CipherValue").SetText(base64.StdEncoding.EncodeToString(make([]byte, 37)))
 			}
+		}},
+		{"CBC shorter than two blocks", cannot, func(c *saml.Config) { c.InsecureAllowCBC = true }, func(a *answer) {
+			a.encrypt = sealed(sealing{bits: 128, cbc: true})
+			a.after = func(r *etree.Element) {
+				r.FindElement("./EncryptedAssertion/EncryptedData/CipherData/CipherValue").SetText(base64.StdEncoding.EncodeToString(make([]byte, 16)))
+			}
+		}},
+		{"CBC padding longer than a block", cannot, func(c *saml.Config) { c.InsecureAllowCBC = true }, func(a *answer) {
+			a.encrypt = sealed(sealing{bits: 128, cbc: true, pad: 200, plain: func([]byte) []byte { return []byte("<x/>") }})
 		}},
 		{"3DES", "an algorithm that is not taken", nil, func(a *answer) {
 			a.encrypt = sealed(sealing{bits: 128})
