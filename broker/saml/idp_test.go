@@ -255,6 +255,7 @@ func standalone(el *etree.Element) *etree.Element {
 type sealing struct {
 	bits   int                       // of the content key
 	cbc    bool                      // instead of GCM
+	pad    byte                      // last byte of the CBC padding, if it is to be wrong
 	to     saml.KeyPair              // whom for
 	wrap   keyWrap                   // of the content key; default RSA-OAEP with SHA-1
 	beside bool                      // EncryptedKey beside EncryptedData
