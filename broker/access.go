@@ -291,7 +291,11 @@ func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error)
 	if err != nil {
 		return Tokens{}, err
 	}
-	if err := a.c.Sessions.SaveSession(ctx, newRow); err != nil {
+	err = a.c.Sessions.ReplaceBody(ctx, newRow.Key, newRow.Body)
+	if CodeOf(err) == CodeNotFound {
+		return Tokens{}, again.Because(err) // signed out while the tokens were fetched
+	}
+	if err != nil {
 		return Tokens{}, err
 	}
 	if !fresh(t) && !t.IDExpires.After(a.c.Now()) {

@@ -217,6 +217,25 @@ func TestIDPToken(t *testing.T) {
 	}
 }
 
+// TestRefreshDoesNotBringBackASession ensures that a sign-out during a token
+// refresh stands.
+func TestRefreshDoesNotBringBackASession(t *testing.T) {
+	r := newRig(t)
+	r.aws.assignments[0].Via = broker.ViaIDPToken
+	r.idp.auth.Tokens = broker.Tokens{IDToken: broker.NewSecret("t"), RefreshToken: broker.NewSecret("r"), IDExpires: r.clock.Add(time.Minute)}
+	s := r.signIn(t)
+	r.idp.next = func(broker.Tokens) (broker.Tokens, error) {
+		if err := r.in.End(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+		return broker.Tokens{IDToken: broker.NewSecret("t2"), IDExpires: r.clock.Add(time.Hour)}, nil
+	}
+	_, err := r.acc.AssumeRole(t.Context(), s, broker.AssumeRole{Assignment: r.aws.assignments[0].ID})
+	if broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.mem.sessions) != 0 || len(r.aws.assumed) != 0 {
+		t.Errorf("error %v, %d sessions, %d calls", err, len(r.mem.sessions), len(r.aws.assumed))
+	}
+}
+
 // TestStolenTokensDoNotMove ensures that sealed tokens copied to another
 // session row do not open.
 func TestStolenTokensDoNotMove(t *testing.T) {

@@ -124,8 +124,16 @@ func (m *memory) DeleteSession(_ context.Context, key string) error {
 	return m.check()
 }
 
-func (m *memory) FindSessions(context.Context, broker.SessionFilter) ([]broker.SessionRow, error) {
-	return nil, m.check()
+func (m *memory) ReplaceBody(_ context.Context, key string, body []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.sessions[key]
+	if !ok {
+		return broker.Errorf(broker.CodeNotFound, "no session")
+	}
+	s.Body = body
+	m.sessions[key] = s
+	return m.check()
 }
 
 func (m *memory) ClaimName(_ context.Context, kind broker.NameKind, s broker.Subject, candidates ...string) (string, error) {

@@ -93,11 +93,18 @@ type SessionFilter struct {
 
 // SessionStore keeps browser and command-line sessions. Session returns
 // CodeNotFound for an unknown or expired key; SaveSession inserts or replaces.
+// ReplaceBody changes a session that is still there and returns CodeNotFound
+// for one that has ended meanwhile: it never brings one back.
 type SessionStore interface {
 	SaveSession(ctx context.Context, s SessionRow) error
 	Session(ctx context.Context, key string) (SessionRow, error)
+	ReplaceBody(ctx context.Context, key string, body []byte) error
 	TouchSession(ctx context.Context, key string, at time.Time) error
 	DeleteSession(ctx context.Context, key string) error
+}
+
+// SessionFinder finds sessions by what an identity provider knows of them.
+type SessionFinder interface {
 	FindSessions(ctx context.Context, f SessionFilter) ([]SessionRow, error)
 }
 

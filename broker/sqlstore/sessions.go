@@ -9,7 +9,10 @@ import (
 	"github.com/rolegate/rolegate/broker"
 )
 
-var _ broker.SessionStore = (*Store)(nil)
+var (
+	_ broker.SessionStore  = (*Store)(nil)
+	_ broker.SessionFinder = (*Store)(nil)
+)
 
 const sessionColumns = `key, provider, subject_id, name_id, session_index, created_at, last_used_at, expires_at, body`
 
@@ -35,6 +38,15 @@ func (s *Store) Session(ctx context.Context, key string) (broker.SessionRow, err
 		return broker.SessionRow{}, notFound()
 	}
 	return rows[0], nil
+}
+
+// ReplaceBody changes the body of a live session, CodeNotFound if there is none.
+func (s *Store) ReplaceBody(ctx context.Context, key string, body []byte) error {
+	n, err := s.exec(ctx, "replace session body", `update sessions set body = $1 where key = $2 and expires_at > $3`, notNil(body), key, micros(s.now()))
+	if err == nil && n == 0 {
+		return notFound()
+	}
+	return err
 }
 
 // TouchSession moves the last use forward, never back. A session that is gone

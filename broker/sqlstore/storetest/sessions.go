@@ -56,6 +56,23 @@ func sessionExpiry(f fixture) {
 	f.equal(0, len(found))
 }
 
+// sessionReplace: a body changes in place, and an ended session stays ended.
+func sessionReplace(f fixture) {
+	ctx := f.Context()
+	s := session(1, alice)
+	f.code(broker.CodeNotFound, f.ReplaceBody(ctx, s.Key, []byte("new")))
+	f.must(f.SaveSession(ctx, s))
+	f.must(f.ReplaceBody(ctx, s.Key, []byte("new")))
+	got, err := f.Session(ctx, s.Key)
+	f.must(err)
+	s.Body = []byte("new")
+	f.equal(s, got)
+	f.must(f.DeleteSession(ctx, s.Key))
+	f.code(broker.CodeNotFound, f.ReplaceBody(ctx, s.Key, []byte("back")))
+	_, err = f.Session(ctx, s.Key)
+	f.code(broker.CodeNotFound, err)
+}
+
 func sessionTouch(f fixture) {
 	ctx := f.Context()
 	s := session(1, alice)

@@ -18,6 +18,7 @@ import (
 type Store interface {
 	broker.StateStore
 	broker.SessionStore
+	broker.SessionFinder
 	broker.NameRegistry
 	broker.IdentityStore
 	broker.Recorder
@@ -68,6 +69,7 @@ func Run(t *testing.T, open Open) {
 		{"swap compares", swap},
 		{"sessions", sessions},
 		{"session expiry", sessionExpiry},
+		{"session replace", sessionReplace},
 		{"session touch", sessionTouch},
 		{"find sessions", findSessions},
 		{"names", names},
