@@ -72,8 +72,9 @@ func morePages(t *testing.T, ctx context.Context, d ready) {
 	visit("/access", "Rules turn that into roles", "access")
 	visit("/go?account=production&role=Nobody", "You do not have", "denied")
 	visit("/no/such/page", "page", "not-found")
-	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"), chromedp.Click(`button[formaction="/credentials"]`), waitFor("Credentials"))
-	shootAll(t, ctx, "credentials")
+	var id string
+	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"), chromedp.Value(`input[name=assignment]`, &id))
+	visit("/credentials?assignment="+id, "Show credentials", "credentials")
 	run(t, ctx, chromedp.Click(`form[action="/credentials"] button`), waitFor("AWS_ACCESS_KEY_ID"))
 	shootAll(t, ctx, "credentials-shown")
 	// What AWS refuses names the account to mend.
@@ -85,7 +86,7 @@ func morePages(t *testing.T, ctx context.Context, d ready) {
 	// Nobody is signed in to AWS by a link on another site.
 	carol := d.person(t, "saml", "carol")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/signin/oidc"), chromedp.WaitVisible(`input[name=username]`),
-		chromedp.SendKeys(`input[name=username]`, carol.Username), chromedp.SendKeys(`input[name=password]`, carol.Password+kb.Enter), waitFor("no role"))
+		chromedp.SendKeys(`input[name=username]`, carol.Username), chromedp.SendKeys(`input[name=password]`, carol.Password+kb.Enter), waitFor("gives you a role"))
 	shootAll(t, ctx, "no-roles")
 }
 
