@@ -68,7 +68,7 @@ func TestBrowserTwoSites(t *testing.T) {
 			if err := provider.RegisterSP(ours); err != nil {
 				t.Fatal(err)
 			}
-			var handler http.Handler = s.Handler
+			handler := s.Handler
 			if lax {
 				handler = laxCookies(s.Handler)
 			}
