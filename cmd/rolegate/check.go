@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -20,9 +21,12 @@ func (p *program) check() *cobra.Command {
 	live := false
 	cmd := &cobra.Command{
 		Use: "check", Short: "Check the configuration", Args: exactly(0, "rolegate check --config FILE [--live]"),
-		Long: "check reads the configuration and lists every problem. With --live it also fetches\nthe metadata and discovery documents of the identity providers.",
+		Long: "check reads the configuration and lists every problem, with --json as a list on standard\noutput. With --live it also fetches the metadata and discovery documents of the identity providers.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.load()
+			if p.json && !live {
+				return errors.Join(p.printProblems(err), err)
+			}
 			if err != nil {
 				return err
 			}
@@ -39,6 +43,28 @@ func (p *program) check() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "also fetch metadata and discovery documents")
 	return cmd
+}
+
+// problem is a [config.Problem] in --json.
+type problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+}
+
+// printProblems prints the list of problems, an empty one if there is none. A
+// file that cannot be read has no list.
+func (p *program) printProblems(err error) error {
+	found, ok := errors.AsType[config.Problems](err)
+	if err != nil && !ok {
+		return nil
+	}
+	out := []problem{}
+	for _, x := range found {
+		out = append(out, problem(x))
+	}
+	return p.printJSON(out)
 }
 
 // checkLive fetches with throw-away keys and store: a check leaves nothing.

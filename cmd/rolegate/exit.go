@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
@@ -29,7 +30,10 @@ type usageError struct{ error }
 func exitCode(err error) int {
 	var usage usageError
 	var problems config.Problems
-	if errors.As(err, &usage) || errors.As(err, &problems) {
+	switch {
+	case errors.As(err, &usage), errors.As(err, &problems):
+		return exitInvalid
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // a file that arguments or configuration name
 		return exitInvalid
 	}
 	switch broker.CodeOf(err) {

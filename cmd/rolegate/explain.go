@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/broker/mapping"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
@@ -81,17 +80,17 @@ func people(ctx context.Context, c *config.Config, file, user string) ([]broker.
 	if file != "" {
 		return fromFile(file, user)
 	}
-	keys, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{})
+	path, _ := strings.CutPrefix(c.Store, "sqlite:")
+	if _, err := os.Stat(c.Path(path)); err != nil {
+		return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", c.Path(path))
+	}
+	keys, err := openKeys(c, false)
 	if err != nil {
 		return nil, err
 	}
 	sealer, err := keys.Sealer()
 	if err != nil {
 		return nil, err
-	}
-	path, _ := strings.CutPrefix(c.Store, "sqlite:")
-	if _, err := os.Stat(c.Path(path)); err != nil {
-		return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", c.Path(path))
 	}
 	store, err := sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + c.Path(path)})
 	if err != nil {

@@ -6,7 +6,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolegate/rolegate/broker/issuer"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
+
+// openKeys opens the keys of a command; whatever is wrong with them is for the
+// person who called it to mend.
+func openKeys(c *config.Config, create bool) (*issuer.Keys, error) {
+	k, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: create})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return k, nil
+}
 
 func (p *program) keys() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Make and rotate keys", Args: exactly(0, "rolegate keys new|rotate"),
@@ -18,7 +29,7 @@ func (p *program) keys() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: true})
+			k, err := openKeys(c, true)
 			if err != nil {
 				return err
 			}
@@ -34,7 +45,7 @@ func (p *program) keys() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{})
+			k, err := openKeys(c, false)
 			if err != nil {
 				return err
 			}

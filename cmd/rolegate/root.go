@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -43,7 +44,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		fmt.Fprintln(stderr, problems) // each line begins with FILE:LINE, for editors
+	} else if err != nil {
 		fmt.Fprintln(stderr, "rolegate:", err)
 	}
 	return exitCode(err)

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestScripts runs the scripts in testdata, each in a folder of its own with the
+// files of its archive (the txtar format: text, then "-- NAME --" and a file).
+//
+//	rolegate ARGS…           run the program; it must exit with 0
+//	exit N rolegate ARGS…    it must exit with N
+//	[!] stdout PATTERN       of the last run; the rest of the line is a regular expression
+//	[!] stderr PATTERN
+//	cmp stdout|stderr FILE   the whole output, $WORK for the folder
+//	mode PERM GLOB           permissions of all files that match, one at least
+//	remember DIR, unchanged DIR, changed DIR
+//	env NAME=VALUE           for the runs that follow
+//	listen NAME              listen on loopback; $NAME is the address
+//	expand FILE              replace $NAME in FILE
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{T: t, env: map[string]string{"WORK": t.TempDir()}, seen: map[string]string{}}
+			commands := s.unpack(string(text))
+			t.Chdir(s.env["WORK"])
+			for n, line := range strings.Split(commands, "\n") {
+				line = strings.TrimSpace(line)
+				if line == "" || line[0] == '#' {
+					continue
+				}
+				if err := s.do(line); err != nil {
+					t.Fatalf("%s:%d: %s\n%v\nexit %d\nstdout:\n%s\nstderr:\n%s", file, n+1, line, err, s.code, s.out.String(), s.err.String())
+				}
+			}
+		})
+	}
+}
+
+type script struct {
+	*testing.T
+	env      map[string]string
+	out, err bytes.Buffer
+	code     int
+	seen     map[string]string // digest of a folder
+}
+
+var fileMark = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
+
+// unpack writes the archive's files and returns what stands before them.
+func (s *script) unpack(text string) string {
+	marks := fileMark.FindAllStringSubmatchIndex(text, -1)
+	end := len(text)
+	for i := len(marks) - 1; i >= 0; i-- {
+		m := marks[i]
+		path := filepath.Join(s.env["WORK"], text[m[2]:m[3]])
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text[m[1]:end]), 0o600)); err != nil {
+			s.Fatal(err)
+		}
+		end = m[0]
+	}
+	return text[:end]
+}
+
+func (s *script) expand(text string) string {
+	return os.Expand(text, func(name string) string {
+		if v, ok := s.env[name]; ok {
+			return v
+		}
+		return "$" + name
+	})
+}
+
+func (s *script) do(line string) error {
+	word, rest, _ := strings.Cut(line, " ")
+	negated := word == "!"
+	if negated {
+		word, rest, _ = strings.Cut(rest, " ")
+	}
+	switch word {
+	case "stdout", "stderr":
+		out := map[string]*bytes.Buffer{"stdout": &s.out, "stderr": &s.err}[word]
+		pattern, err := regexp.Compile("(?m)" + rest)
+		if err != nil {
+			return err
+		}
+		if pattern.Match(out.Bytes()) == negated {
+			return errors.New("the output is another")
+		}
+		return nil
+	}
+	args := strings.Fields(s.expand(rest))
+	switch {
+	case negated:
+		return errors.New("! is for stdout and stderr")
+	case word == "rolegate":
+		return s.run(0, args)
+	case word == "exit" && len(args) > 1 && args[1] == "rolegate":
+		want, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		return s.run(want, args[2:])
+	case word == "cmp" && len(args) == 2:
+		return s.cmp(args[0], args[1])
+	case word == "mode" && len(args) == 2:
+		return mode(args[0], args[1])
+	case word == "env" && len(args) == 1:
+		name, value, _ := strings.Cut(args[0], "=")
+		s.env[name] = value
+		return nil
+	case word == "listen" && len(args) == 1:
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s.Cleanup(func() { _ = l.Close() })
+		s.env[args[0]] = l.Addr().String()
+		return nil
+	case word == "expand" && len(args) == 1:
+		b, err := os.ReadFile(args[0])
+		return errors.Join(err, os.WriteFile(args[0], []byte(s.expand(string(b))), 0o600))
+	case (word == "remember" || word == "unchanged" || word == "changed") && len(args) == 1:
+		return s.folder(word, args[0])
+	}
+	return errors.New("no such command")
+}
+
+func (s *script) run(want int, args []string) error {
+	s.out.Reset()
+	s.err.Reset()
+	s.code = run(s.Context(), args, func(name string) string { return s.env[name] }, strings.NewReader(""), &s.out, &s.err)
+	if s.code != want {
+		return fmt.Errorf("want exit %d", want)
+	}
+	return nil
+}
+
+func (s *script) cmp(name, file string) error {
+	want, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	got := s.out.String()
+	if name == "stderr" {
+		got = s.err.String()
+	}
+	if got = strings.ReplaceAll(got, s.env["WORK"], "$WORK"); got != string(want) {
+		return fmt.Errorf("want:\n%s", want)
+	}
+	return nil
+}
+
+func mode(perm, glob string) error {
+	want, err := strconv.ParseUint(perm, 8, 32)
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(glob)
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("no file matches: %w", err)
+	}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm() != fs.FileMode(want) {
+			return fmt.Errorf("%s has %v", f, info.Mode())
+		}
+	}
+	return nil
+}
+
+// folder notes what a folder holds, or compares it with the note.
+func (s *script) folder(word, dir string) error {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		fmt.Fprintf(h, "%q %q", path, b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	before, now := s.seen[dir], string(h.Sum(nil))
+	s.seen[dir] = now
+	if word != "remember" && (before == now) != (word == "unchanged") {
+		return fmt.Errorf("%s is not %s", dir, word)
+	}
+	return nil
+}
