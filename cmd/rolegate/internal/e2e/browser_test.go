@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/pquerna/otp/totp"
@@ -67,7 +68,10 @@ func run(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
 func see(v view) chromedp.Action {
 	return chromedp.Tasks{
 		chromedp.EmulateViewport(v.width, v.height),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: v.scheme}}),
+		// Reduced motion, so that no colour is caught in its transition.
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: v.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+		}),
 	}
 }
 
@@ -88,6 +92,31 @@ func shoot(t *testing.T, ctx context.Context, name string) {
 	}
 }
 
+// accessible runs axe-core on the page with the rules of WCAG 2.2 A and AA. The
+// script comes in by Runtime.evaluate, which the page's policy does not hold.
+func accessible(t *testing.T, ctx context.Context, what string) {
+	t.Helper()
+	path := os.Getenv("ROLEGATE_TEST_AXE")
+	if path == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("ROLEGATE_TEST_AXE is not set: in CI every peer is needed")
+		}
+		return
+	}
+	axe, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const check = `axe.run(document, {runOnly: {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}})
+		.then(r => r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.target.join(" ")).join(", ")))`
+	var violations []string
+	wait := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+	run(t, ctx, chromedp.Evaluate(string(axe)+";0", nil), chromedp.Evaluate(check, &violations, wait))
+	for _, v := range violations {
+		t.Errorf("%s: %s", what, v)
+	}
+}
+
 // shootAll takes the page in every view and checks that it never scrolls
 // sideways (WCAG 1.4.10, reflow).
 func shootAll(t *testing.T, ctx context.Context, name string) {
@@ -99,6 +128,7 @@ func shootAll(t *testing.T, ctx context.Context, name string) {
 			t.Errorf("%s scrolls sideways in %s", name, v.name)
 		}
 		shoot(t, ctx, name+"-"+v.name)
+		accessible(t, ctx, name+" in "+v.name)
 	}
 	run(t, ctx, see(desktop))
 }
