@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/pquerna/otp/totp"
 
+	"github.com/rolegate/rolegate/broker/sandbox/aws/probe"
 	"github.com/rolegate/rolegate/broker/sandbox/idp"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/formbrowser"
 )
@@ -33,8 +34,9 @@ type check struct {
 	lastCode                 map[string]string
 }
 
-// Check drives both sign-ins to a console session, all three ways to STS, and
-// every attempt that must be refused, printing one line for each. The error
+// Check drives both sign-ins to a console session, all three ways to STS, every
+// attempt that must be refused, and one refusal for each check of the AWS
+// double, printing one line for each. The error
 // says how many went wrong.
 func (d *Demo) Check(ctx context.Context, out io.Writer) error {
 	c := &check{d: d, ctx: ctx, out: out, lastCode: map[string]string{}}
@@ -42,6 +44,9 @@ func (d *Demo) Check(ctx context.Context, out io.Writer) error {
 	c.roles()
 	c.refuseSignIns()
 	c.refuseAccess()
+	for _, r := range probe.Run(ctx, d.switchOff...) {
+		c.refuse("by AWS, "+r.Check.ID+": "+r.Check.What, func() error { return r.Err })
+	}
 	fmt.Fprintf(out, "%d steps, %d refusals, %d failed\n", c.steps, c.refusals, c.failed)
 	if c.failed > 0 {
 		return fmt.Errorf("demo: %d of %d did not go as they must", c.failed, c.steps+c.refusals)

@@ -61,6 +61,8 @@ type Demo struct {
 	trail  *os.File
 	remove bool
 
+	switchOff []string
+
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 	web  []*http.Server
@@ -69,7 +71,7 @@ type Demo struct {
 // Start starts everything. Close the demo when done.
 func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	d := &Demo{stop: stop, Dir: o.Dir, People: idp.DemoPeople()}
+	d := &Demo{stop: stop, Dir: o.Dir, People: idp.DemoPeople(), switchOff: o.SwitchOff}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

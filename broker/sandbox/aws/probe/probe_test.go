@@ -1,4 +1,4 @@
-package aws_test
+package probe
 
 import (
 	"encoding/json"
@@ -15,12 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
-
 	"github.com/aws/smithy-go"
 	"github.com/beevik/etree"
 	"github.com/google/go-cmp/cmp"
@@ -30,33 +24,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
-// small is a certificate that keeps metadata under 1,000 characters.
-func small() []byte {
-	key, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		panic(err)
-	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(4e9, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return der
-}
-
-func mustRig(t *testing.T) *rig {
-	t.Helper()
-	r, err := newRig(t, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // TestFromAssertionToConsole ensures the whole path with the real SDK: STS,
 // GetCallerIdentity, sign-in token, link, console page.
 func TestFromAssertionToConsole(t *testing.T) {
-	r := mustRig(t)
+	r := newRig(t.Context(), nil)
 	out := r.credentials()
 	if *out.Audience != "https://signin.aws.amazon.com/saml" || *out.SubjectType != "persistent" || *out.Subject != subject || *out.SourceIdentity != "alice" ||
 		*out.NameQualifier != aws.NameQualifier(entityID, "111111111111", "rolegate") || *out.AssumedRoleUser.Arn != "arn:aws:sts::111111111111:assumed-role/RolegateAdmin/alice@example.com" {
@@ -105,7 +76,7 @@ func TestFromAssertionToConsole(t *testing.T) {
 }
 
 func TestWebIdentity(t *testing.T) {
-	r := mustRig(t)
+	r := newRig(t.Context(), nil)
 	if err := r.webIdentity(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +93,7 @@ func TestEffectiveDuration(t *testing.T) {
 		{"7200", "43200", 0, 2 * time.Hour}, {"3600", "3600", 20 * time.Minute, 20 * time.Minute},
 	}
 	for _, tt := range tests {
-		r := mustRig(t)
+		r := newRig(t.Context(), nil)
 		m := goodMint()
 		m.role = readARN
 		m.set("SessionDuration")
@@ -148,7 +119,7 @@ func TestEffectiveDuration(t *testing.T) {
 // TestTrail ensures that successes are recorded in CloudTrail's shape and
 // failures are not.
 func TestTrail(t *testing.T) {
-	r := mustRig(t)
+	r := newRig(t.Context(), nil)
 	m := goodMint()
 	m.method = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512"
 	if r.saml(m) == nil || r.trail.Len() != 0 {
@@ -206,17 +177,13 @@ func TestPolicies(t *testing.T) {
 	}
 	for _, tt := range tests {
 		world := strings.Replace(string(aws.Sandbox), `{"StringEquals":{"SAML:aud":"https://signin.aws.amazon.com/saml"}}`, tt.condition, 1)
-		r, err := newRig(t, []byte(world))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.saml(goodMint()); (err == nil) != tt.ok {
+		if err := newRig(t.Context(), []byte(world)).saml(goodMint()); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.condition, err)
 		}
 	}
 	for _, bad := range []string{`{"StringMatches":{"saml:iss":"x"}}`, `{"StringEquals":{"saml:unknown":"x"}}`} {
 		world := strings.Replace(string(aws.Sandbox), `{"StringEquals":{"SAML:aud":"https://signin.aws.amazon.com/saml"}}`, bad, 1)
-		if _, err := newRig(t, []byte(world)); err == nil {
+		if _, err := aws.New(aws.Options{World: []byte(world)}); err == nil {
 			t.Errorf("%s: accepted", bad)
 		}
 	}
@@ -224,7 +191,7 @@ func TestPolicies(t *testing.T) {
 
 // TestErrorsReadByTheSDK ensures that the SDK understands a refusal.
 func TestErrorsReadByTheSDK(t *testing.T) {
-	r := mustRig(t)
+	r := newRig(t.Context(), nil)
 	_, err := r.whoAmI("ASIAUNKNOWN", "x", "y")
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() != "InvalidClientTokenId" {
@@ -234,7 +201,7 @@ func TestErrorsReadByTheSDK(t *testing.T) {
 
 // TestGoldenTable keeps docs/sandbox.md in step with the checks.
 func TestGoldenTable(t *testing.T) {
-	const path, begin, end = "../../../docs/sandbox.md", "<!-- checks -->\n", "<!-- end of checks -->\n"
+	const path, begin, end = "../../../../docs/sandbox.md", "<!-- checks -->\n", "<!-- end of checks -->\n"
 	doc, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -260,4 +227,45 @@ func TestGoldenTable(t *testing.T) {
 	if d := cmp.Diff(want, string(doc)); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestEveryCheckHasItsNegativeTest ensures N/N: each check refuses what it is
+// for, and when that check alone is switched off, its negative test fails. So
+// no check is idle and no negative test passes for another reason.
+func TestEveryCheckHasItsNegativeTest(t *testing.T) {
+	passed := 0
+	for _, c := range aws.Checks() {
+		t.Run(c.ID, func(t *testing.T) {
+			if err := One(t.Context(), c.ID); err != nil {
+				t.Fatal(err)
+			}
+			if One(t.Context(), c.ID, c.ID) == nil {
+				t.Fatal("still refused with the check switched off")
+			}
+			passed++
+		})
+	}
+	if Count() != len(aws.Checks()) {
+		t.Errorf("%d negative tests for %d checks", Count(), len(aws.Checks()))
+	}
+	t.Logf("%d of %d checks: refused, and not refused with the check switched off", passed, len(aws.Checks()))
+}
+
+// FuzzSTS: no form panics the double or gets credentials without an assertion.
+func FuzzSTS(f *testing.F) {
+	r := newRig(f.Context(), nil)
+	f.Add("Action=AssumeRoleWithSAML&Version=2011-06-15&RoleArn=" + adminARN + "&PrincipalArn=" + providerARN + "&SAMLAssertion=PHg%2B")
+	f.Add("Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=" + devARN + "&RoleSessionName=ab&WebIdentityToken=a.b.c")
+	f.Add("Action=GetCallerIdentity&Version=2011-06-15")
+	f.Fuzz(func(t *testing.T, form string) {
+		resp, err := r.sts.Post(stsURL, "application/x-www-form-urlencoded", strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode == http.StatusOK || strings.Contains(string(b), "SecretAccessKey") {
+			t.Errorf("%q: status %d", form, resp.StatusCode)
+		}
+	})
 }

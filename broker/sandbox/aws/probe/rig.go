@@ -1,4 +1,4 @@
-package aws_test
+package probe
 
 import (
 	"bytes"
@@ -15,11 +15,9 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -81,42 +79,90 @@ func metadata(certs ...certified) string {
 		`<SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://sso.example.com/"/></IDPSSODescriptor></EntityDescriptor>`
 }
 
-// rig is a double with a clock, a trail and an issuer in memory.
+// rig is a double with a clock of its own, reached in memory.
 type rig struct {
 	*aws.AWS
-	t     *testing.T
+	ctx   context.Context //nolint:containedctx // one probe, one context
 	clock time.Time
 	trail bytes.Buffer
-	sts   *httptest.Server
-	web   *httptest.Server
+	sts   *http.Client
+	web   *http.Client
 }
 
-// RoundTrip serves the discovery documents of the issuers.
-func (r *rig) RoundTrip(req *http.Request) (*http.Response, error) {
-	rec := httptest.NewRecorder()
-	issuer := "https://" + req.URL.Host
+const (
+	stsURL = "https://sts.probe.test"
+	webURL = "https://signin.probe.test"
+)
+
+// stop ends a probe that cannot go on; [One] turns it into an error.
+type stop struct{ err error }
+
+func must(err error) {
+	if err != nil {
+		panic(stop{err})
+	}
+}
+
+func newRig(ctx context.Context, world []byte, off ...string) *rig {
+	r := &rig{ctx: ctx, clock: time.Now().UTC().Truncate(time.Second)}
+	a, err := aws.New(aws.Options{
+		World: world, Now: func() time.Time { return r.clock }, HTTP: &http.Client{Transport: memory{http.HandlerFunc(issuer)}},
+		SwitchOff: off, ConsoleURL: "http://console.test", Trail: &r.trail,
+	})
+	must(err)
+	r.AWS = a
+	noFollow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r.sts, r.web = &http.Client{Transport: memory{a.STS()}}, &http.Client{Transport: memory{a.SignIn()}, CheckRedirect: noFollow}
+	must(a.PutSAMLMetadata("rolegate", []byte(metadata(signer(), evil()))))
+	return r
+}
+
+// issuer serves the discovery documents of every OIDC issuer.
+func issuer(w http.ResponseWriter, req *http.Request) {
+	name := "https://" + req.URL.Host
 	switch req.URL.Path {
 	case "/.well-known/openid-configuration":
-		_ = json.NewEncoder(rec).Encode(map[string]string{"issuer": issuer, "jwks_uri": issuer + "/jwks"})
+		must(json.NewEncoder(w).Encode(map[string]string{"issuer": name, "jwks_uri": name + "/jwks"}))
 	case "/jwks":
-		_ = json.NewEncoder(rec).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: ecKey().Public(), KeyID: "k1"}}})
+		must(json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: ecKey().Public(), KeyID: "k1"}}}))
 	}
-	return rec.Result(), nil
 }
 
-func newRig(t *testing.T, world []byte, off ...string) (*rig, error) {
-	t.Helper()
-	r := &rig{t: t, clock: time.Now().UTC().Truncate(time.Second)}
-	a, err := aws.New(aws.Options{World: world, Now: func() time.Time { return r.clock }, HTTP: &http.Client{Transport: r}, Trail: &r.trail, SwitchOff: off, ConsoleURL: "http://console.test"})
-	if err != nil {
-		return nil, err
+// memory carries requests to a handler without a network.
+type memory struct{ h http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	if req.Body == nil {
+		req.Body = http.NoBody
 	}
-	r.AWS = a
-	r.sts, r.web = httptest.NewServer(a.STS()), httptest.NewServer(a.SignIn())
-	t.Cleanup(r.sts.Close)
-	t.Cleanup(r.web.Close)
-	return r, a.PutSAMLMetadata("rolegate", []byte(metadata(signer(), evil())+strings.Repeat(" ", 1)))
+	if req.Host == "" {
+		req.Host = req.URL.Host
+	}
+	w := &answer{header: http.Header{}, status: http.StatusOK}
+	m.h.ServeHTTP(w, req)
+	return &http.Response{
+		StatusCode: w.status, Status: http.StatusText(w.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: req,
+	}, nil
 }
+
+// answer gathers what a handler writes.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) { a.status = status }
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
 // mint describes an assertion; change gets the parts before signing.
 type mint struct {
@@ -168,47 +214,33 @@ func (r *rig) build(m mint) string {
 		b.WriteString(`</saml:Attribute>`)
 	}
 	doc := etree.NewDocument()
-	if err := doc.ReadFromString(fmt.Sprintf(`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_r" Version="2.0" IssueInstant="%[1]s"><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status><saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a" Version="2.0" IssueInstant="%[1]s"><saml:Issuer>%[3]s</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">%[4]s</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData NotOnOrAfter="%[2]s" Recipient="https://signin.aws.amazon.com/saml"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="%[1]s" NotOnOrAfter="%[2]s"><saml:AudienceRestriction><saml:Audience>urn:amazon:webservices</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="%[1]s"><saml:AuthnContext><saml:AuthnContextClassRef>x</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement>%[5]s</saml:AttributeStatement></saml:Assertion></samlp:Response>`,
-		r.at(0), r.at(5*time.Minute), entityID, subject, b.String())); err != nil {
-		r.t.Fatal(err)
-	}
+	must(doc.ReadFromString(fmt.Sprintf(`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_r" Version="2.0" IssueInstant="%[1]s"><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status><saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a" Version="2.0" IssueInstant="%[1]s"><saml:Issuer>%[3]s</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">%[4]s</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData NotOnOrAfter="%[2]s" Recipient="https://signin.aws.amazon.com/saml"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="%[1]s" NotOnOrAfter="%[2]s"><saml:AudienceRestriction><saml:Audience>urn:amazon:webservices</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="%[1]s"><saml:AuthnContext><saml:AuthnContextClassRef>x</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement>%[5]s</saml:AttributeStatement></saml:Assertion></samlp:Response>`,
+		r.at(0), r.at(5*time.Minute), entityID, subject, b.String())))
 	as := doc.FindElement("//Assertion")
 	if m.change != nil {
 		m.change(doc.Root(), as)
 	}
 	ctx, err := dsig.NewSigningContext(m.key.key, [][]byte{m.key.cert})
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(err)
 	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
-	if err := ctx.SetSignatureMethod(m.method); err != nil {
-		r.t.Fatal(err)
-	}
+	must(ctx.SetSignatureMethod(m.method))
 	sig, err := ctx.ConstructSignature(as.Copy(), true)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(err)
 	as.InsertChildAt(as.FindElement("./Issuer").Index()+1, sig)
 	if m.after != nil {
 		m.after(doc.Root())
 	}
 	raw, err := doc.WriteToBytes()
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(err)
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
 func (r *rig) post(form url.Values) (string, error) {
-	resp, err := http.PostForm(r.sts.URL, form)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	resp, err := r.sts.PostForm(stsURL, form)
+	must(err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(err)
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%d %s", resp.StatusCode, b)
 	}
@@ -244,12 +276,9 @@ func (r *rig) webIdentity(change func(*token)) error {
 	}
 	if tk.raw == "" {
 		s, err := jose.NewSigner(jose.SigningKey{Algorithm: tk.alg, Key: tk.key}, (&jose.SignerOptions{}).WithHeader("kid", tk.kid))
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		if tk.raw, err = jwt.Signed(s).Claims(tk.claims).Serialize(); err != nil {
-			r.t.Fatal(err)
-		}
+		must(err)
+		tk.raw, err = jwt.Signed(s).Claims(tk.claims).Serialize()
+		must(err)
 	}
 	form := url.Values{"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"}, "RoleArn": {devARN}, "RoleSessionName": {"alice@example.com"}, "WebIdentityToken": {tk.raw}}
 	if tk.form != nil {
@@ -261,18 +290,15 @@ func (r *rig) webIdentity(change func(*token)) error {
 
 // credentials gets some by the real SDK.
 func (r *rig) credentials() *sts.AssumeRoleWithSAMLOutput {
-	r.t.Helper()
-	c := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: &r.sts.URL, Credentials: awssdk.AnonymousCredentials{}, RetryMaxAttempts: 1})
-	out, err := c.AssumeRoleWithSAML(r.t.Context(), &sts.AssumeRoleWithSAMLInput{PrincipalArn: awssdk.String(providerARN), RoleArn: awssdk.String(adminARN), SAMLAssertion: awssdk.String(r.build(goodMint()))})
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	c := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: awssdk.String(stsURL), HTTPClient: r.sts, Credentials: awssdk.AnonymousCredentials{}, RetryMaxAttempts: 1})
+	out, err := c.AssumeRoleWithSAML(r.ctx, &sts.AssumeRoleWithSAMLInput{PrincipalArn: awssdk.String(providerARN), RoleArn: awssdk.String(adminARN), SAMLAssertion: awssdk.String(r.build(goodMint()))})
+	must(err)
 	return out
 }
 
 func (r *rig) whoAmI(key, secret, session string) (*sts.GetCallerIdentityOutput, error) {
-	c := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: &r.sts.URL, Credentials: credentials.NewStaticCredentialsProvider(key, secret, session), RetryMaxAttempts: 1})
-	return c.GetCallerIdentity(context.WithoutCancel(r.t.Context()), &sts.GetCallerIdentityInput{})
+	c := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: awssdk.String(stsURL), HTTPClient: r.sts, Credentials: credentials.NewStaticCredentialsProvider(key, secret, session), RetryMaxAttempts: 1})
+	return c.GetCallerIdentity(r.ctx, &sts.GetCallerIdentityInput{})
 }
 
 func (r *rig) session() map[string]string {
@@ -282,17 +308,13 @@ func (r *rig) session() map[string]string {
 
 func (r *rig) tokenFor(s map[string]string, more url.Values) (string, error) {
 	b, err := json.Marshal(s)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(err)
 	form := url.Values{"Action": {"getSigninToken"}, "Session": {string(b)}}
 	for k, v := range more {
 		form[k] = v
 	}
-	resp, err := http.PostForm(r.web.URL+"/federation", form)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	resp, err := r.web.PostForm(webURL+"/federation", form)
+	must(err)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("status %d", resp.StatusCode)
@@ -304,14 +326,21 @@ func (r *rig) tokenFor(s map[string]string, more url.Values) (string, error) {
 
 // login follows a sign-in link without following its redirect.
 func (r *rig) login(q url.Values) (string, error) {
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := c.Get(r.web.URL + "/federation?" + q.Encode())
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	resp, err := r.web.Get(webURL + "/federation?" + q.Encode())
+	must(err)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusFound {
 		return "", fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return resp.Header.Get("Location"), nil
+}
+
+// small is a certificate that keeps metadata under 1,000 characters.
+func small() []byte {
+	key, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // G403: signs nothing
+	must(err)
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(4e9, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	must(err)
+	return der
 }
