@@ -121,7 +121,7 @@ func (a *Access) AssumeRole(ctx context.Context, sess *Session, in AssumeRole) (
 	if err != nil {
 		return RoleSession{}, a.refuse(ctx, sess, ActionCredentials, string(in.Assignment), err)
 	}
-	if err := a.recordMint(ctx, sess, ActionCredentials, rs, nil); err != nil {
+	if err := a.recordMint(ctx, sess, ActionCredentials, rs, nil, nil); err != nil {
 		return RoleSession{}, err
 	}
 	return rs, nil
@@ -143,11 +143,13 @@ func (a *Access) ConsoleURL(ctx context.Context, sess *Session, in OpenConsole) 
 	link, err := a.c.Assumer.SignInURL(ctx, SignInURLRequest{
 		RoleSession: rs, Destination: in.Destination, Issuer: a.c.PortalURL + GoPath(rs.Assignment, in.Destination),
 	})
-	if err != nil {
-		return Secret{}, a.refuse(ctx, sess, ActionConsole, string(rs.Assignment.RoleARN), err)
-	}
 	extra := map[string]string{"destination": in.Destination.Path, "region": in.Destination.Region}
-	if err := a.recordMint(ctx, sess, ActionConsole, rs, extra); err != nil {
+	// STS was called even if the link then fails: AWS has a record of that call,
+	// so the event must join it.
+	if recErr := a.recordMint(ctx, sess, ActionConsole, rs, extra, err); recErr != nil {
+		return Secret{}, recErr
+	}
+	if err != nil {
 		return Secret{}, err
 	}
 	return link, nil
@@ -310,7 +312,9 @@ func (a *Access) event(ctx context.Context, sess *Session, act Action, o Outcome
 	return e
 }
 
-func (a *Access) recordMint(ctx context.Context, sess *Session, act Action, rs RoleSession, extra map[string]string) error {
+// recordMint records that STS gave a role session, with the values that join
+// CloudTrail; failed is why it is not released, nil if it is.
+func (a *Access) recordMint(ctx context.Context, sess *Session, act Action, rs RoleSession, extra map[string]string, failed error) error {
 	e := a.event(ctx, sess, act, OutcomeOK)
 	e.Target = string(rs.Assignment.RoleARN)
 	e.Detail = map[string]string{
@@ -320,17 +324,29 @@ func (a *Access) recordMint(ctx context.Context, sess *Session, act Action, rs R
 		"via": string(rs.Assignment.Via), "rules": strings.Join(rs.Assignment.Rules, ", "),
 		"expires": rs.Credentials.Expiration.UTC().Format(time.RFC3339),
 	}
+	if failed != nil {
+		e.Outcome, e.Code = outcomeOf(failed), CodeOf(failed)
+		e.Detail["reason"] = Message(failed)
+	}
 	for k, v := range extra {
-		if v != "" {
+		if v = shortText(v); v != "" {
 			e.Detail[k] = v
 		}
 	}
 	return a.c.Events.Record(ctx, e)
 }
 
+// shortText bounds what a caller wrote and an event keeps.
+func shortText(s string) string {
+	if len(s) > 200 {
+		return s[:200]
+	}
+	return s
+}
+
 func (a *Access) refuse(ctx context.Context, sess *Session, act Action, target string, err error) error {
 	e := a.event(ctx, sess, act, outcomeOf(err))
-	e.Code, e.Target = CodeOf(err), target
+	e.Code, e.Target = CodeOf(err), shortText(target)
 	e.Detail = map[string]string{"reason": Message(err)}
 	if recErr := a.c.Events.Record(ctx, e); recErr != nil {
 		return recErr

@@ -122,7 +122,7 @@ func TestConsoleURL(t *testing.T) {
 		t.Errorf("event %+v", e)
 	}
 	_, err = r.acc.ConsoleURL(t.Context(), s, broker.OpenConsole{Assignment: id, Destination: broker.Destination{Path: "evil"}})
-	if e := r.lastEvent(t); broker.CodeOf(err) != broker.CodeInvalid || e.Outcome != broker.OutcomeRefused {
+	if e := r.lastEvent(t); broker.CodeOf(err) != broker.CodeInvalid || e.Outcome != broker.OutcomeRefused || e.Detail["sts_request_id"] != "req-1" {
 		t.Errorf("bad destination: %v, event %+v", err, e)
 	}
 }
