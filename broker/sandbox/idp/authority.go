@@ -1,14 +1,18 @@
 package idp
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
+	"net"
+	"net/http"
 	"time"
 )
 
@@ -40,8 +44,11 @@ func NewAuthority() (*Authority, error) {
 	return &Authority{key: key, cert: cert}, nil
 }
 
-// ServerCertificate makes a TLS certificate for the names.
+// ServerCertificate makes a TLS certificate for the names, one at least.
 func (a *Authority) ServerCertificate(names ...string) (tls.Certificate, error) {
+	if len(names) == 0 {
+		return tls.Certificate{}, errors.New("idp: a certificate needs a name")
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("idp: %w", err)
@@ -66,4 +73,19 @@ func (a *Authority) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
+}
+
+// Client reaches servers with certificates of the authority. The dial map says
+// at which address (host:port) a name is found; other names are looked up.
+func (a *Authority) Client(dial map[string]string) *http.Client {
+	var d net.Dialer
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: a.Pool(), MinVersion: tls.VersionTLS12},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if host, _, err := net.SplitHostPort(address); err == nil && dial[host] != "" {
+				address = dial[host]
+			}
+			return d.DialContext(ctx, network, address)
+		},
+	}}
 }

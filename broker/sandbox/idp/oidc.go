@@ -4,18 +4,15 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,12 +24,17 @@ const (
 
 const (
 	codeLife    = time.Minute
+	accessLife  = 10 * time.Minute
 	idTokenLife = 10 * time.Minute
+	refreshLife = 24 * time.Hour
 )
 
-// Client is a relying party.
+// Client is a relying party. It has a secret (client_secret_basic) or keys
+// (private_key_jwt), not both. Its ID is the audience of its ID tokens, and so
+// what IAM has to know an OIDC provider's client by.
 type Client struct {
 	ID, Secret   string
+	Keys         []crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey on P-256, ed25519.PublicKey
 	RedirectURIs []string
 }
 
@@ -53,19 +55,16 @@ type OIDC struct {
 	kid   string
 	login *login
 
-	mu       sync.Mutex
-	requests map[string]oidcRequest
-	grants   map[string]*grant // by code
-	refresh  map[string]*grant // by refresh token
-	access   map[string]*grant // by access token
-	tamper   func(map[string]any)
-}
+	codes   *shelf[*grant]
+	refresh *shelf[*grant] // by refresh token
+	access  *shelf[*grant] // by access token
+	spent   *shelf[*grant] // codes and refresh tokens that were redeemed
+	seen    *shelf[bool]   // client assertions
 
-type oidcRequest struct {
-	client   Client
-	redirect string
-	query    url.Values
-	at       time.Time
+	mu             sync.Mutex
+	tamper         func(map[string]any)
+	tamperToken    func(string) string
+	tamperUserinfo func(map[string]any)
 }
 
 // grant is what a person agreed to at one sign-in.
@@ -76,7 +75,7 @@ type grant struct {
 	challenge string
 	scopes    []string
 	session   *session
-	at        time.Time
+	revoked   atomic.Bool
 }
 
 // NewOIDC returns a provider with a key of its own.
@@ -84,20 +83,44 @@ func NewOIDC(o OIDCOptions) (*OIDC, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if origin(o.Issuer) == "" || origin(o.BrowserURL) == "" {
+		return nil, fmt.Errorf("idp: issuer %q or browser URL %q is not http", o.Issuer, o.BrowserURL)
+	}
+	for _, c := range o.Clients {
+		if err := c.valid(); err != nil {
+			return nil, err
+		}
+	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, fmt.Errorf("idp: %w", err)
 	}
-	p := &OIDC{o: o, key: key, kid: rand.Text()[:8], requests: map[string]oidcRequest{}, grants: map[string]*grant{}, refresh: map[string]*grant{}, access: map[string]*grant{}}
-	p.login = newLogin(newDirectory(o.People, o.Now), "demo_oidc_session", "Acme OpenID Connect", p.answer)
-	for _, c := range o.Clients {
-		for _, r := range c.RedirectURIs {
-			if u, err := url.Parse(r); err == nil {
-				p.login.allow += " " + u.Scheme + "://" + u.Host
-			}
-		}
+	p := &OIDC{
+		o: o, key: key, kid: rand.Text()[:8],
+		codes: newShelf[*grant](o.Now, codeLife), refresh: newShelf[*grant](o.Now, refreshLife), access: newShelf[*grant](o.Now, accessLife),
+		spent: newShelf[*grant](o.Now, refreshLife), seen: newShelf[bool](o.Now, assertionLimit+assertionSkew),
+	}
+	if p.login, err = newLogin(o.People, o.Now, "demo_oidc_session", "Acme OpenID Connect"); err != nil {
+		return nil, err
 	}
 	return p, nil
+}
+
+func (c Client) valid() error {
+	if c.ID == "" || len(c.RedirectURIs) == 0 || (c.Secret == "") == (len(c.Keys) == 0) {
+		return fmt.Errorf("idp: client %q needs an ID, a redirect URI, and either a secret or keys", c.ID)
+	}
+	for _, r := range c.RedirectURIs {
+		if origin(r) == "" || strings.Contains(r, "#") {
+			return fmt.Errorf("idp: client %q: redirect URI %q is not an http one without fragment", c.ID, r)
+		}
+	}
+	for _, k := range c.Keys {
+		if keyAlgorithm(k) == "" {
+			return fmt.Errorf("idp: client %q: key of type %T", c.ID, k)
+		}
+	}
+	return nil
 }
 
 // SetTamper lets a test change the claims of ID tokens before they are signed.
@@ -108,28 +131,29 @@ func (p *OIDC) SetTamper(f func(claims map[string]any)) {
 	p.tamper = f
 }
 
+// SetTokenTamper lets a test change ID tokens after they are signed, for example
+// by Unsigned. Nil ends it.
+func (p *OIDC) SetTokenTamper(f func(idToken string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tamperToken = f
+}
+
+// SetUserinfoTamper lets a test change what userinfo says. Nil ends it.
+func (p *OIDC) SetUserinfoTamper(f func(claims map[string]any)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tamperUserinfo = f
+}
+
 // Handler serves the issuer: discovery, keys, token and userinfo endpoints.
 func (p *OIDC) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{
-			"issuer": p.o.Issuer, "authorization_endpoint": p.o.BrowserURL + "/authorize", "token_endpoint": p.o.Issuer + "/token",
-			"userinfo_endpoint": p.o.Issuer + "/userinfo", "jwks_uri": p.o.Issuer + "/keys", "response_types_supported": []string{"code"},
-			"subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"},
-			"code_challenge_methods_supported": []string{"S256"}, "token_endpoint_auth_methods_supported": []string{"client_secret_basic"},
-			"scopes_supported": []string{"openid", "profile", "email", "groups", "offline_access"}, "acr_values_supported": []string{ACRPassword, ACRMFA},
-			"authorization_response_iss_parameter_supported": true,
-		})
-	})
-	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		e := big.NewInt(int64(p.key.E)).Bytes()
-		writeJSON(w, http.StatusOK, map[string]any{"keys": []map[string]string{{
-			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": p.kid,
-			"n": base64.RawURLEncoding.EncodeToString(p.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(e),
-		}}})
-	})
+	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
+	mux.HandleFunc("GET /keys", p.keys)
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("GET /userinfo", p.userinfo)
+	mux.HandleFunc("POST /userinfo", p.userinfo)
 	return mux
 }
 
@@ -137,8 +161,42 @@ func (p *OIDC) Handler() http.Handler {
 func (p *OIDC) BrowserHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /authorize", p.authorize)
+	mux.HandleFunc("POST /authorize", p.authorize)
 	p.login.mount(mux)
 	return mux
+}
+
+// discovery is OpenID Connect discovery 1.0 section 3.
+func (p *OIDC) discovery(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{
+		"issuer":                                           p.o.Issuer,
+		"authorization_endpoint":                           p.o.BrowserURL + "/authorize",
+		"token_endpoint":                                   p.o.Issuer + "/token",
+		"userinfo_endpoint":                                p.o.Issuer + "/userinfo",
+		"jwks_uri":                                         p.o.Issuer + "/keys",
+		"response_types_supported":                         []string{"code"},
+		"response_modes_supported":                         []string{"query"},
+		"grant_types_supported":                            []string{"authorization_code", "refresh_token"},
+		"subject_types_supported":                          []string{"public"},
+		"id_token_signing_alg_values_supported":            []string{"RS256"},
+		"code_challenge_methods_supported":                 []string{"S256"},
+		"token_endpoint_auth_methods_supported":            []string{"client_secret_basic", "private_key_jwt"},
+		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA"},
+		"scopes_supported":                                 []string{"openid", "profile", "email", "groups", "offline_access"},
+		"acr_values_supported":                             []string{ACRPassword, ACRMFA},
+		"claims_supported": []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash",
+			"name", "preferred_username", "email", "email_verified", "groups"},
+		"request_uri_parameter_supported":                false, // true by default
+		"authorization_response_iss_parameter_supported": true,
+	})
+}
+
+func (p *OIDC) keys(w http.ResponseWriter, _ *http.Request) {
+	e := big.NewInt(int64(p.key.E)).Bytes()
+	writeJSON(w, http.StatusOK, map[string]any{"keys": []map[string]string{{
+		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": p.kid,
+		"n": base64.RawURLEncoding.EncodeToString(p.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(e),
+	}}})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -149,189 +207,43 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 func (p *OIDC) client(id string) (Client, bool) {
-	for _, c := range p.o.Clients {
-		if c.ID == id {
-			return c, true
-		}
+	i := slices.IndexFunc(p.o.Clients, func(c Client) bool { return c.ID == id })
+	if i < 0 {
+		return Client{}, false
 	}
-	return Client{}, false
+	return p.o.Clients[i], true
 }
 
-// authorize is OpenID Connect core 3.1.2. A request from an unknown client or
-// for an unknown redirect URI is answered here and never redirected.
-func (p *OIDC) authorize(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	c, ok := p.client(q.Get("client_id"))
-	if !ok || !slices.Contains(c.RedirectURIs, q.Get("redirect_uri")) {
-		render(w, http.StatusBadRequest, "error.html", "'none'", "The client or its redirect URI is not known.")
-		return
-	}
-	req := oidcRequest{client: c, redirect: q.Get("redirect_uri"), query: q, at: p.o.Now()}
-	scopes := strings.Fields(q.Get("scope"))
-	if q.Get("response_type") != "code" || !slices.Contains(scopes, "openid") || q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 {
-		p.back(w, req, url.Values{"error": {"invalid_request"}, "error_description": {"code flow with openid scope and PKCE S256 is needed"}})
-		return
-	}
-	id := rand.Text()
-	p.mu.Lock()
-	p.requests[id] = req
-	p.mu.Unlock()
-	wanted := slices.Contains(strings.Fields(q.Get("acr_values")), ACRMFA)
-	cur := p.login.current(r)
-	fresh := cur != nil && !slices.Contains(strings.Fields(q.Get("prompt")), "login") && (!wanted || cur.mfa)
-	if seconds, err := strconv.Atoi(q.Get("max_age")); err == nil && cur != nil && p.o.Now().Sub(cur.at) > time.Duration(seconds)*time.Second {
-		fresh = false
-	}
-	if fresh {
-		p.answer(w, r, id, cur)
-		return
-	}
-	if q.Get("prompt") == "none" {
-		p.back(w, req, url.Values{"error": {"login_required"}})
-		return
-	}
-	p.login.ask(w, id, wanted)
-}
-
-// back sends the browser to the client with the answer, state and iss.
-func (p *OIDC) back(w http.ResponseWriter, req oidcRequest, answer url.Values) {
-	answer.Set("state", req.query.Get("state"))
-	answer.Set("iss", p.o.Issuer)
-	w.Header().Set("Location", req.redirect+"?"+answer.Encode())
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusSeeOther)
-}
-
-func (p *OIDC) answer(w http.ResponseWriter, _ *http.Request, id string, s *session) {
-	p.mu.Lock()
-	req, ok := p.requests[id]
-	delete(p.requests, id)
-	code := rand.Text()
-	if ok {
-		p.grants[code] = &grant{
-			client: req.client, redirect: req.redirect, nonce: req.query.Get("nonce"), challenge: req.query.Get("code_challenge"),
-			scopes: strings.Fields(req.query.Get("scope")), session: s, at: p.o.Now(),
-		}
-	}
-	p.mu.Unlock()
-	if !ok {
-		render(w, http.StatusBadRequest, "error.html", "'none'", "This sign-in is over. Start again at the service.")
-		return
-	}
-	p.back(w, req, url.Values{"code": {code}})
-}
-
-func (p *OIDC) token(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	user, pass, _ := r.BasicAuth()
-	id, err1 := url.QueryUnescape(user)
-	secret, err2 := url.QueryUnescape(pass)
-	c, ok := p.client(id)
-	if err1 != nil || err2 != nil || !ok || subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) != 1 {
-		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client"})
-		return
-	}
-	var g *grant
-	nonce := ""
-	p.mu.Lock()
-	switch r.PostFormValue("grant_type") {
-	case "authorization_code":
-		code := r.PostFormValue("code")
-		g = p.grants[code]
-		delete(p.grants, code)
-		sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
-		if g != nil && (g.redirect != r.PostFormValue("redirect_uri") || g.challenge != base64.RawURLEncoding.EncodeToString(sum[:]) || p.o.Now().Sub(g.at) > codeLife) {
-			g = nil
-		}
-		if g != nil {
-			nonce = g.nonce
-		}
-	case "refresh_token":
-		old := r.PostFormValue("refresh_token")
-		g = p.refresh[old]
-		delete(p.refresh, old)
-	}
-	p.mu.Unlock()
-	if g == nil || g.client.ID != c.ID {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_grant"})
-		return
-	}
-	writeJSON(w, http.StatusOK, p.issue(g, nonce))
-}
-
-func (p *OIDC) issue(g *grant, nonce string) map[string]any {
-	access := rand.Text()
-	now := p.o.Now()
-	sum := sha256.Sum256([]byte(access))
-	claims := p.claims(g)
-	claims["iss"], claims["aud"], claims["iat"], claims["exp"] = p.o.Issuer, g.client.ID, now.Unix(), now.Add(idTokenLife).Unix()
-	claims["auth_time"], claims["sid"], claims["jti"] = g.session.at.Unix(), g.session.id, rand.Text()
-	claims["at_hash"] = base64.RawURLEncoding.EncodeToString(sum[:16])
-	claims["acr"], claims["amr"] = ACRPassword, []string{"pwd"}
-	if g.session.mfa {
-		claims["acr"], claims["amr"] = ACRMFA, []string{"pwd", "otp", "mfa"}
-	}
-	if nonce != "" {
-		claims["nonce"] = nonce
-	}
-	out := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 600}
-	p.mu.Lock()
-	if p.tamper != nil {
-		p.tamper(claims)
-	}
-	p.access[access] = g
-	if slices.Contains(g.scopes, "offline_access") {
-		refresh := rand.Text()
-		p.refresh[refresh] = g
-		out["refresh_token"] = refresh
-	}
-	p.mu.Unlock()
-	out["id_token"] = p.sign(claims)
-	return out
-}
-
-// claims of the person for the scopes that were granted.
-func (p *OIDC) claims(g *grant) map[string]any {
-	out := map[string]any{"sub": g.session.person.subject()}
-	if slices.Contains(g.scopes, "profile") {
-		out["name"], out["preferred_username"] = g.session.person.Name, g.session.person.Username
-	}
-	if slices.Contains(g.scopes, "email") {
-		out["email"], out["email_verified"] = g.session.person.Email, true
-	}
-	if slices.Contains(g.scopes, "groups") {
-		out["groups"] = g.session.person.Groups
-	}
-	return out
-}
-
-// sign makes a compact JWS with RS256 (RFC 7515, RFC 7518 section 3.3).
-func (p *OIDC) sign(claims map[string]any) string {
-	part := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			return ""
-		}
-		return base64.RawURLEncoding.EncodeToString(b)
-	}
-	text := part(map[string]string{"alg": "RS256", "typ": "JWT", "kid": p.kid}) + "." + part(claims)
-	sum := sha256.Sum256([]byte(text))
-	sig, err := rsa.SignPKCS1v15(nil, p.key, crypto.SHA256, sum[:])
-	if err != nil {
-		return ""
-	}
-	return text + "." + base64.RawURLEncoding.EncodeToString(sig)
-}
-
+// userinfo is OpenID Connect core 5.3; the token comes in the header.
 func (p *OIDC) userinfo(w http.ResponseWriter, r *http.Request) {
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	p.mu.Lock()
-	g := p.access[token]
-	p.mu.Unlock()
-	if g == nil {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	g, known := p.access.get(token)
+	if !ok || !known || g.revoked.Load() {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
 		return
 	}
-	writeJSON(w, http.StatusOK, p.claims(g))
+	claims := g.claims()
+	p.mu.Lock()
+	if p.tamperUserinfo != nil {
+		p.tamperUserinfo(claims)
+	}
+	p.mu.Unlock()
+	writeJSON(w, http.StatusOK, claims)
+}
+
+// claims of the person for the scopes that were granted.
+func (g *grant) claims() map[string]any {
+	p := g.session.person
+	out := map[string]any{"sub": p.subject()}
+	if slices.Contains(g.scopes, "profile") {
+		out["name"], out["preferred_username"] = p.Name, p.Username
+	}
+	if slices.Contains(g.scopes, "email") {
+		out["email"], out["email_verified"] = p.Email, true
+	}
+	if slices.Contains(g.scopes, "groups") {
+		out["groups"] = slices.Concat([]string{}, p.Groups) // an empty list, never null
+	}
+	return out
 }

@@ -6,12 +6,16 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"encoding/hex"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 )
+
+// period of a TOTP code in seconds (RFC 6238 section 4.1).
+const period = 30
 
 // Person is somebody who can sign in.
 type Person struct {
@@ -69,11 +73,18 @@ type directory struct {
 	used map[string]int64 // last TOTP time step by username
 }
 
-func newDirectory(people []Person, now func() time.Time) *directory {
-	if now == nil {
-		now = time.Now
+func newDirectory(people []Person, now func() time.Time) (*directory, error) {
+	seen := map[string]bool{}
+	for _, p := range people {
+		if p.Username == "" || p.Password == "" || seen[p.Username] {
+			return nil, fmt.Errorf("idp: person %q needs a username of their own and a password", p.Username)
+		}
+		seen[p.Username] = true
+		if _, err := totp.GenerateCode(p.TOTPSecret, now()); p.TOTPSecret != "" && err != nil {
+			return nil, fmt.Errorf("idp: TOTP secret of %q: %w", p.Username, err)
+		}
 	}
-	return &directory{people: people, now: now, used: map[string]int64{}}
+	return &directory{people: people, now: now, used: map[string]int64{}}, nil
 }
 
 func (d *directory) find(username string) (Person, bool) {
@@ -93,17 +104,31 @@ func (d *directory) password(username, password string) (Person, bool) {
 	return p, true
 }
 
+// offer is a code that would be accepted now, for the page: the present one, or
+// the next when that is used up. Without one it says in how many seconds.
+func (d *directory) offer(p Person) (code string, wait int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now().Unix()
+	for step := now / period; step <= now/period+1; step++ {
+		if d.used[p.Username] < step {
+			return p.Code(time.Unix(step*period, 0)), 0
+		}
+	}
+	return "", (d.used[p.Username])*period - now
+}
+
 // totp accepts a code of the present time step or a neighbour, each step once
 // (RFC 6238 section 5.2).
 func (d *directory) totp(p Person, code string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, shift := range []int64{0, -1, 1} {
-		step := d.now().Unix()/30 + shift
+		step := d.now().Unix()/period + shift
 		if d.used[p.Username] >= step {
 			continue
 		}
-		ok, err := totp.ValidateCustom(code, p.TOTPSecret, time.Unix(step*30, 0), totp.ValidateOpts{Period: 30, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+		ok, err := totp.ValidateCustom(code, p.TOTPSecret, time.Unix(step*period, 0), totp.ValidateOpts{Period: period, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 		if err == nil && ok {
 			d.used[p.Username] = step
 			return true
