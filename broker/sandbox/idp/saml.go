@@ -185,7 +185,7 @@ func (s *SAML) sso(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if req.passive {
-		req.status = statusNoPassive
+		req.status = statusWouldAsk
 		s.answer(w, req, nil)
 		return
 	}

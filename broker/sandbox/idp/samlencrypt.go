@@ -68,11 +68,14 @@ func (e Encryption) replace(assertion *etree.Element, to *rsa.PublicKey) error {
 	method := ek.CreateElement("xenc:EncryptionMethod")
 	set(method, "Algorithm", nsEnc+"rsa-oaep-mgf1p")
 	set(method.CreateElement("ds:DigestMethod"), "Algorithm", nsDSig+"sha1")
-	for el, b := range map[*etree.Element][]byte{ek: wrapped, data: gcm.Seal(nil, nil, plain, nil)} {
-		el.CreateElement("xenc:CipherData").CreateElement("xenc:CipherValue").SetText(base64.StdEncoding.EncodeToString(b))
-	}
+	setCipherValue(ek, wrapped)
+	setCipherValue(data, gcm.Seal(nil, nil, plain, nil)) //nolint:gosec // G407: this AEAD makes its own random nonce and takes none
 	parent, at := assertion.Parent(), assertion.Index()
 	parent.RemoveChildAt(at)
 	parent.InsertChildAt(at, out)
 	return nil
+}
+
+func setCipherValue(el *etree.Element, b []byte) {
+	el.CreateElement("xenc:CipherData").CreateElement("xenc:CipherValue").SetText(base64.StdEncoding.EncodeToString(b))
 }

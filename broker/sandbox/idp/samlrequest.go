@@ -35,7 +35,7 @@ const (
 // Statuses below the top level one (SAML core 3.2.2.2).
 const (
 	statusNoAuthnContext = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
-	statusNoPassive      = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
+	statusWouldAsk       = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
 	statusNameIDPolicy   = "urn:oasis:names:tc:SAML:2.0:status:InvalidNameIDPolicy"
 )
 

@@ -1,7 +1,7 @@
 package e2e_test
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -44,14 +44,13 @@ func TestEventsJoinCloudTrail(t *testing.T) {
 		t.Fatal(err)
 	}
 	trail := map[string]trailLine{}
-	f, err := os.Open(filepath.Join(dir, "cloudtrail.jsonl"))
+	b, err := os.ReadFile(filepath.Join(dir, "cloudtrail.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
+	for line := range bytes.Lines(b) {
 		var l trailLine
-		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
+		if err := json.Unmarshal(line, &l); err != nil {
 			t.Fatal(err)
 		}
 		if l.RequestID != "" {
