@@ -83,6 +83,7 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 		}
 		sess.LastUsedAt = now
 	}
+	sess.IdleAt = sess.LastUsedAt.Add(a.c.Limits.Idle)
 	return sess, nil
 }
 
@@ -180,9 +181,33 @@ func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, rol
 			return x, nil
 		}
 	}
+	missing, err := a.c.Roles.Missing(ctx, sess.Identity, account, role)
+	if err != nil {
+		return Assignment{}, err
+	}
 	return Assignment{}, a.refuse(ctx, sess, ActionConsole, account+"/"+role,
-		Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).
-			Fix("Ask your administrator for access, or choose another role in the portal."))
+		Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).Fix("%s", wouldGive(missing)))
+}
+
+// wouldGive says in one or two sentences which rule, and which group, would
+// give what a person lacks.
+func wouldGive(missing []RuleResult) string {
+	const most = 3
+	var parts []string
+	for _, r := range missing[:min(len(missing), most)] {
+		switch {
+		case len(r.Missing) > 0:
+			groups := r.Missing[:min(len(r.Missing), most)]
+			parts = append(parts, fmt.Sprintf("the rule %q gives it to members of %s", r.Rule, strings.Join(groups, " or ")))
+		default:
+			parts = append(parts, fmt.Sprintf("the rule %q would give it, but does not hold for you now", r.Rule))
+		}
+	}
+	if len(parts) == 0 {
+		return "Ask your administrator for access, or choose another role in the portal."
+	}
+	text := strings.Join(parts, "; ")
+	return strings.ToUpper(text[:1]) + text[1:] + ". Ask your administrator; groups are read when you sign in."
 }
 
 func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (RoleSession, error) {

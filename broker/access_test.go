@@ -268,6 +268,25 @@ func TestFindAssignment(t *testing.T) {
 	}
 }
 
+// TestFindAssignmentSaysWhatWouldGive ensures that who lacks a role is told which
+// rule and which group would give it, and nothing of roles that do not exist.
+func TestFindAssignmentSaysWhatWouldGive(t *testing.T) {
+	r := newRig(t)
+	s := r.signIn(t)
+	r.aws.missing = map[string][]broker.RuleResult{
+		"prod/Root": {{Rule: "roots", Missing: []string{"aws-root", "wheel"}}, {Rule: "on call", Reason: "The condition is false."}},
+	}
+	for _, tt := range []struct{ role, want string }{
+		{"Root", `The rule "roots" gives it to members of aws-root or wheel; the rule "on call" would give it, but does not hold for you now. Ask your administrator; groups are read when you sign in.`},
+		{"Ghost", "Ask your administrator for access, or choose another role in the portal."},
+	} {
+		_, err := r.acc.FindAssignment(t.Context(), s, "prod", tt.role)
+		if got := broker.Remedy(err); broker.CodeOf(err) != broker.CodeDenied || got != tt.want {
+			t.Errorf("%s: %v: %q, want %q", tt.role, err, got, tt.want)
+		}
+	}
+}
+
 func TestRecorded(t *testing.T) {
 	r := newRig(t)
 	r.signIn(t)

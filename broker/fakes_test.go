@@ -227,6 +227,7 @@ func (p *idp) RefreshTokens(_ context.Context, _ broker.Subject, t broker.Tokens
 // aws is mapper, asserter and assumer in one.
 type aws struct {
 	assignments []broker.Assignment
+	missing     map[string][]broker.RuleResult
 	asserted    []broker.AssertionRequest
 	assumed     []broker.AssumeRoleRequest
 	assumeErr   error
@@ -248,6 +249,10 @@ func (a *aws) Assignments(context.Context, broker.Identity) ([]broker.Assignment
 
 func (a *aws) Explain(context.Context, broker.Identity) (broker.Explanation, error) {
 	return broker.Explanation{Assignments: a.assignments}, nil
+}
+
+func (a *aws) Missing(_ context.Context, _ broker.Identity, account, role string) ([]broker.RuleResult, error) {
+	return a.missing[account+"/"+role], nil
 }
 
 func (a *aws) Assert(_ context.Context, r broker.AssertionRequest) (broker.Assertion, error) {

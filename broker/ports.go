@@ -30,11 +30,14 @@ type IdentityMapper interface {
 	Identity(ctx context.Context, a Authentication) (Identity, error)
 }
 
-// RoleMapper evaluates the rules. Both methods are pure: same identity, same
+// RoleMapper evaluates the rules. Its methods are pure: same identity, same
 // minute, same answer.
 type RoleMapper interface {
 	Assignments(ctx context.Context, id Identity) ([]Assignment, error)
 	Explain(ctx context.Context, id Identity) (Explanation, error)
+	// Missing returns the rules that could give the role in the account but do
+	// not give it to id.
+	Missing(ctx context.Context, id Identity, account, role string) ([]RuleResult, error)
 }
 
 // Asserter mints one assertion for one STS call. It holds the keys.
@@ -141,6 +144,21 @@ type IdentityStore interface {
 	// FindIdentities matches user against username, e-mail and subject id
 	// without regard to case; "" returns all.
 	FindIdentities(ctx context.Context, user string) ([]IdentityRow, error)
+}
+
+// Use is one credential or console session that a person got.
+type Use struct {
+	Role RoleARN
+	At   time.Time
+}
+
+// ShelfStore keeps what people mark as favourites, and knows from the events
+// what they used. Uses returns the newest first, at most limit. SetFavourite is
+// idempotent. All return CodeUnavailable when the store does not answer.
+type ShelfStore interface {
+	Favourites(ctx context.Context, s Subject) ([]AssignmentID, error)
+	SetFavourite(ctx context.Context, s Subject, a AssignmentID, on bool) error
+	Uses(ctx context.Context, s Subject, since time.Time, limit int) ([]Use, error)
 }
 
 // Recorder keeps events. Record returns only after the event is durable.

@@ -17,6 +17,7 @@ type Session struct {
 	CreatedAt      time.Time
 	LastUsedAt     time.Time
 	ExpiresAt      time.Time // absolute end
+	IdleAt         time.Time // when it ends if it is not used
 	tokens         Tokens
 }
 

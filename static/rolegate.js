@@ -12,6 +12,15 @@ for (const t of document.querySelectorAll("time[datetime]")) {
     { ...day, hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 }
 
+// The end of the session is told before it comes.
+const renew = document.getElementById("renew");
+if (renew) {
+  const link = renew.querySelector("a");
+  link.search = "?" + new URLSearchParams({ return_to: location.pathname + location.search });
+  const before = new Date(renew.dataset.ends) - Date.now() - 5 * 60 * 1000;
+  if (before > 0 && before < 2 ** 31) setTimeout(() => { renew.hidden = false; }, before);
+}
+
 // A form for the identity provider goes by itself.
 const send = document.querySelector("form[data-send]");
 if (send) send.requestSubmit();
@@ -58,11 +67,40 @@ function portal(tools) {
     }
   });
 
+  // A star changes in its place; the shelf is made anew.
+  document.addEventListener("submit", async (e) => {
+    const star = e.submitter;
+    if (!star || !star.classList.contains("star")) return;
+    e.preventDefault();
+    const id = e.target.elements.assignment.value;
+    const body = new URLSearchParams({ assignment: id, on: star.value });
+    const answer = await fetch("/favourites", { method: "POST", body, headers: { "X-Requested-With": "fetch" }, redirect: "error" }).catch(() => null);
+    if (!answer || !answer.ok) return location.reload();
+    const on = star.value === "1";
+    for (const form of document.querySelectorAll("#results form")) {
+      if (form.elements.assignment.value !== id) continue;
+      const other = form.querySelector(".star");
+      other.setAttribute("aria-pressed", on);
+      other.value = on ? "0" : "1";
+    }
+    const page = new XMLHttpRequest();
+    page.responseType = "document";
+    page.onload = () => {
+      const shelf = page.response && page.response.getElementById("shelf");
+      if (!shelf) return;
+      const inside = star.closest("#shelf");
+      document.getElementById("shelf").replaceChildren(...shelf.childNodes);
+      if (inside) query.focus();
+    };
+    page.open("GET", "/");
+    page.send();
+  });
+
   // A region goes to accounts of its own partition only.
   function fits(form, select) {
     if (select.name !== "region" || !select.value) return true;
-    const group = select.selectedOptions[0].parentElement.label;
-    return (form.closest("section").dataset.partition || "aws") === group;
+    const partition = select.selectedOptions[0].parentElement.label;
+    return (form.closest("[data-partition]")?.dataset.partition || "aws") === partition;
   }
 
   function filter() {
@@ -72,12 +110,16 @@ function portal(tools) {
       const head = section.querySelector("header").textContent.toLowerCase();
       let some = false;
       for (const row of section.querySelectorAll(".roles > li")) {
-        const text = head + " " + row.querySelector("h3").textContent.toLowerCase();
+        const text = head + " " + row.querySelector(".rn").textContent.toLowerCase();
         row.hidden = !terms.every((t) => text.includes(t));
         if (!row.hidden) { some = true; shown++; }
       }
       section.hidden = !some;
     }
+    for (const group of document.querySelectorAll("#results .group")) {
+      group.hidden = !group.querySelector("section:not([hidden])");
+    }
+    document.getElementById("shelf").hidden = terms.length > 0;
     const total = document.querySelectorAll("#results .roles > li").length;
     count.textContent = terms.length === 0 ? original
       : shown === 0 ? "Nothing matches “" + query.value.trim() + "”." : shown + " of " + total + " roles match.";
@@ -98,7 +140,7 @@ function portal(tools) {
       running.onload = () => {
         const doc = running.response;
         if (running.status !== 200 || !doc || !doc.getElementById("results")) return location.assign(url);
-        for (const id of ["results", "count"]) {
+        for (const id of ["shelf", "results", "count"]) {
           document.getElementById(id).replaceChildren(...doc.getElementById(id).childNodes);
         }
         history.replaceState(null, "", url);
@@ -111,6 +153,8 @@ function portal(tools) {
   // All rows here: the page answers by itself. Else the server does.
   const complete = "complete" in tools.dataset && !query.value;
   query.addEventListener("input", complete ? filter : ask);
+  const group = tools.elements.group;
+  if (group) group.addEventListener("change", () => location.assign("/?" + new URLSearchParams(new FormData(tools))));
   tools.addEventListener("submit", (e) => {
     e.preventDefault();
     if (complete) filter(); else ask();

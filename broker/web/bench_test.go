@@ -73,7 +73,7 @@ func BenchmarkPortal(b *testing.B) {
 		b.Run(row.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := pages.Render(nowhere{http.Header{}}, http.StatusOK, p.NewListPage(sess, as, row.query)); err != nil {
+				if err := pages.Render(nowhere{http.Header{}}, http.StatusOK, p.NewListPage(sess, as, broker.Shelved{Favourites: as[:5], Recent: as[5:10]}, row.query)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,27 @@ type memory struct {
 	events   []broker.Event
 	down     bool
 	noEvents bool
+	marked   []broker.AssignmentID
+	uses     []broker.Use
+}
+
+func (m *memory) Favourites(context.Context, broker.Subject) ([]broker.AssignmentID, error) {
+	defer m.lock()()
+	return slices.Clone(m.marked), m.check()
+}
+
+func (m *memory) SetFavourite(_ context.Context, _ broker.Subject, id broker.AssignmentID, on bool) error {
+	defer m.lock()()
+	m.marked = slices.DeleteFunc(m.marked, func(x broker.AssignmentID) bool { return x == id })
+	if on {
+		m.marked = append(m.marked, id)
+	}
+	return m.check()
+}
+
+func (m *memory) Uses(context.Context, broker.Subject, time.Time, int) ([]broker.Use, error) {
+	defer m.lock()()
+	return slices.Clone(m.uses), m.check()
 }
 
 func (m *memory) lock() func() { m.mu.Lock(); return m.mu.Unlock }
@@ -110,7 +132,13 @@ func (m *memory) Session(_ context.Context, key string) (broker.SessionRow, erro
 	return s, nil
 }
 
-func (m *memory) TouchSession(context.Context, string, time.Time) error { return m.check() }
+func (m *memory) TouchSession(_ context.Context, key string, at time.Time) error {
+	defer m.lock()()
+	s := m.sessions[key]
+	s.LastUsedAt = at
+	m.sessions[key] = s
+	return m.check()
+}
 
 func (m *memory) DeleteSession(_ context.Context, key string) error {
 	defer m.lock()()
@@ -197,6 +225,7 @@ type aws struct {
 	now         func() time.Time
 	assignments []broker.Assignment
 	rules       []broker.RuleResult
+	missing     []broker.RuleResult
 	mfa         bool
 	err         error // of AssumeRole
 	assumed     int
@@ -216,6 +245,10 @@ func (a *aws) Assignments(context.Context, broker.Identity) ([]broker.Assignment
 
 func (a *aws) Explain(context.Context, broker.Identity) (broker.Explanation, error) {
 	return broker.Explanation{Rules: a.rules, Assignments: a.assignments}, nil
+}
+
+func (a *aws) Missing(context.Context, broker.Identity, string, string) ([]broker.RuleResult, error) {
+	return a.missing, nil
 }
 
 func (a *aws) Assert(context.Context, broker.AssertionRequest) (broker.Assertion, error) {
@@ -307,6 +340,7 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 			PortalURL: h.public, Now: now,
 		}),
+		Shelf:  broker.NewShelf(broker.ShelfConfig{Store: h.mem, Now: now}),
 		Traces: broker.Traces{State: h.mem},
 		SAML:   map[broker.ProviderID]federation.MetadataSource{"okta": metadata{}},
 		Documents: federation.Documents{

@@ -31,6 +31,7 @@ type (
 type Config struct {
 	SignIn *broker.SignIn
 	Access *broker.Access
+	Shelf  *broker.Shelf
 	Traces broker.Traces
 
 	// SAML is our service-provider side of each SAML identity provider;
@@ -62,8 +63,8 @@ type Config struct {
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
-	if c.SignIn == nil || c.Access == nil || c.Traces.State == nil || c.Logger == nil {
-		errs = append(errs, errors.New("web: SignIn, Access, Traces and Logger are needed"))
+	if c.SignIn == nil || c.Access == nil || c.Shelf == nil || c.Traces.State == nil || c.Logger == nil {
+		errs = append(errs, errors.New("web: SignIn, Access, Shelf, Traces and Logger are needed"))
 	}
 	if _, err := publicURL(c.PublicURL); err != nil {
 		errs = append(errs, err)
@@ -167,7 +168,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.Ser
 func (s *Server) mount() {
 	// People: public and signed-in pages.
 	portal.New(portal.Config{
-		SignIn: s.c.SignIn, Access: s.c.Access, Sessions: s.sessions, Pages: s.pages, Destinations: s.c.Destinations,
+		SignIn: s.c.SignIn, Access: s.c.Access, Shelf: s.c.Shelf, Sessions: s.sessions, Pages: s.pages, Destinations: s.c.Destinations,
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	// Identity providers and IAM.

@@ -22,6 +22,7 @@ type Store interface {
 	broker.NameRegistry
 	broker.IdentityStore
 	broker.Recorder
+	broker.ShelfStore
 	Events(ctx context.Context, f sqlstore.EventFilter) ([]broker.Event, error)
 	Purge(ctx context.Context) (int64, error)
 	Ping(ctx context.Context) error
@@ -77,6 +78,8 @@ func Run(t *testing.T, open Open) {
 		{"one subject, 50 claims, one name", concurrentSameSubject},
 		{"names are never reused", namesForEver},
 		{"identities", identities},
+		{"favourites", favourites},
+		{"uses", uses},
 		{"identities end after 90 days", identityExpiry},
 		{"events", events},
 		{"event filters", eventFilters},

@@ -43,11 +43,25 @@ type Person struct {
 	Name     string
 	Provider string
 	Until    time.Time
+	Ends     time.Time // if the session is not used
+	Renew    string    // address that signs in again
+	Soon     bool      // the end is near, and use does not put it off
 }
+
+// renewWithin is how long before its end a session's page offers to go on.
+const renewWithin = 15 * time.Minute
 
 // NewPerson describes the person of a session.
 func NewPerson(s *broker.Session, providers []broker.Provider) *Person {
-	p := &Person{Name: s.Identity.DisplayName(), Until: s.ExpiresAt, Provider: string(s.Identity.Subject.Provider)}
+	p := &Person{
+		Name: s.Identity.DisplayName(), Until: s.ExpiresAt, Ends: s.ExpiresAt, Provider: string(s.Identity.Subject.Provider),
+		Renew: "/signin/" + url.PathEscape(string(s.Identity.Subject.Provider)),
+		// The last use is now, or less than a minute ago.
+		Soon: s.ExpiresAt.Sub(s.LastUsedAt) < renewWithin,
+	}
+	if !s.IdleAt.IsZero() && s.IdleAt.Before(p.Ends) {
+		p.Ends = s.IdleAt
+	}
 	for _, x := range providers {
 		if x.ID == s.Identity.Subject.Provider {
 			p.Provider = x.Name

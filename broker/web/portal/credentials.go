@@ -111,15 +111,17 @@ func snippets(rs broker.RoleSession) []Snippet {
 		{"AWS_ACCESS_KEY_ID", c.AccessKeyID}, {"AWS_SECRET_ACCESS_KEY", c.SecretAccessKey.Reveal()}, {"AWS_SESSION_TOKEN", c.SessionToken.Reveal()},
 	}
 	profile := strings.Trim(profileUnsafe.ReplaceAllString(rs.Assignment.Account.Name+"-"+rs.Assignment.Role, "-"), "-")
-	var bash, power, file strings.Builder
+	var bash, fish, power, file strings.Builder
 	fmt.Fprintf(&file, "[%s]\n", profile)
 	for _, v := range values {
 		fmt.Fprintf(&bash, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+		fmt.Fprintf(&fish, "set -gx %s '%s'\n", v[0], strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(v[1]))
 		fmt.Fprintf(&power, "$Env:%s = '%s'\n", v[0], strings.ReplaceAll(v[1], "'", "''"))
 		fmt.Fprintf(&file, "%s = %s\n", strings.ToLower(v[0]), strings.NewReplacer("\n", "", "\r", "").Replace(v[1]))
 	}
 	return []Snippet{
 		{"bash", "bash, zsh", "Paste into a terminal on macOS or Linux.", bash.String()},
+		{"fish", "fish", "Paste into fish.", fish.String()},
 		{"powershell", "PowerShell", "Paste into PowerShell.", power.String()},
 		{"file", "Credentials file", "Add to ~/.aws/credentials and use --profile " + profile + ".", file.String()},
 	}

@@ -22,15 +22,19 @@ type ListPage struct {
 	Query        string
 	Destinations []Destination
 	Regions      []RegionGroup
-	Destination  string // chosen
-	Region       string // chosen
-	Picked       bool   // a destination or a region is chosen
-	Accounts     []AccountView
+	Destination  string   // chosen
+	Region       string   // chosen
+	Picked       bool     // a destination or a region is chosen
+	GroupKeys    []string // labels to group by
+	GroupBy      string   // chosen, "" for accounts alone
+	Shelf        []ShelfView
+	Groups       []GroupView
 	Roles        int // found
 	Total        int // without search
 	First, Last  int // of those found, from 1
 	Previous     string
 	Next         string
+	Here         string // this page, to come back to; "" for the plain one
 }
 
 // Template names the page.
@@ -39,6 +43,25 @@ func (ListPage) Template() string { return "portal" }
 // Complete reports whether all of the person's roles are on the page, so that
 // the script can search without the server.
 func (p ListPage) Complete() bool { return p.Last-p.First+1 == p.Total }
+
+// GroupView is the accounts that share a label, or all of them.
+type GroupView struct {
+	Name     string // "" when nothing was grouped
+	Accounts []AccountView
+}
+
+// ShelfView is a list of roles at hand.
+type ShelfView struct {
+	ID, Name string
+	Roles    []ShelfRole
+}
+
+// ShelfRole is a role away from its account's list.
+type ShelfRole struct {
+	RoleView
+	Account AccountView
+	Marked  bool
+}
 
 // RegionGroup is the regions of one partition.
 type RegionGroup struct {
@@ -65,6 +88,7 @@ type RoleView struct {
 	Description string
 	Terms       string // how long, and what the sign-in must prove
 	Label       string // role and account, for who cannot see the row
+	Marked      bool   // a favourite
 }
 
 // NoRolesPage says why somebody who signed in has nothing.
@@ -87,13 +111,17 @@ func (p *Portal) list(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 	if len(as) == 0 {
 		return p.noRoles(w, r, sess)
 	}
-	out := p.NewListPage(sess, as, r.URL.Query())
+	shelf, err := p.c.Shelf.Of(r.Context(), sess, as)
+	if err != nil {
+		return err
+	}
+	out := p.NewListPage(sess, as, shelf, r.URL.Query())
 	return p.c.Pages.Render(w, http.StatusOK, out)
 }
 
-// NewListPage selects the rows that the query (q, page, destination, region)
-// asks for.
-func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url.Values) ListPage {
+// NewListPage selects the rows that the query (q, page, group, destination,
+// region) asks for.
+func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, shelf broker.Shelved, q url.Values) ListPage {
 	out := ListPage{
 		Meta: p.meta(sess, "Accounts and roles", "portal"), Query: q.Get("q"), Total: len(as),
 		Destinations: p.c.Destinations,
@@ -105,6 +133,11 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url
 	}
 	if len(out.Query) > maxQuery {
 		out.Query = ""
+	}
+	out.GroupKeys = labelKeys(as)
+	if by := q.Get("group"); slices.Contains(out.GroupKeys, by) {
+		out.GroupBy = by
+		as = byLabel(as, by)
 	}
 	found := matcher{terms: terms(out.Query)}
 	number, err := strconv.Atoi(q.Get("page"))
@@ -141,34 +174,30 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, q url
 	if start+pageSize < out.Roles {
 		out.Next = pageLink(q, number+1)
 	}
+	known := url.Values{"q": {out.Query}, "group": {out.GroupBy}, "destination": {out.Destination}, "region": {out.Region}}
+	if here := pageLink(known, number); here != pageLink(nil, 1) {
+		out.Here = here
+	}
 	out.Picked = out.Destination != "" || out.Region != ""
-	out.Accounts = p.group(rows, out.Region)
+	marked := make(map[broker.AssignmentID]bool, len(shelf.Favourites))
+	for _, a := range shelf.Favourites {
+		marked[a.ID] = true
+	}
+	out.Groups = p.group(rows, out.Region, out.GroupBy, marked)
+	if out.Query == "" && number == 1 {
+		out.Shelf = p.shelf(shelf, out.Region)
+	}
 	return out
 }
 
 func pageLink(q url.Values, number int) string {
 	to := url.Values{"page": {strconv.Itoa(number)}}
-	for _, k := range []string{"q", "destination", "region"} {
+	for _, k := range []string{"q", "group", "destination", "region"} {
 		if v := q.Get(k); v != "" {
 			to.Set(k, v)
 		}
 	}
 	return "/?" + to.Encode()
-}
-
-func (p *Portal) group(rows []*broker.Assignment, region string) []AccountView {
-	var out []AccountView
-	for _, a := range rows {
-		if len(out) == 0 || out[len(out)-1].ID != a.Account.ID {
-			out = append(out, newAccountView(a.Account))
-			if slices.Contains(p.c.Regions[a.Account.Partition], region) {
-				out[len(out)-1].Region = region
-			}
-		}
-		last := &out[len(out)-1]
-		last.Roles = append(last.Roles, newRoleView(a))
-	}
-	return out
 }
 
 var colorPattern = regexp.MustCompile(`^(#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6}|[A-Za-z]{3,20})$`)

@@ -22,6 +22,7 @@ type Destination struct {
 type Config struct {
 	SignIn       *broker.SignIn
 	Access       *broker.Access
+	Shelf        *broker.Shelf
 	Sessions     *session.Manager
 	Pages        *page.Set
 	Destinations []Destination
@@ -62,6 +63,7 @@ func (p *Portal) Mount(handle Handle) {
 	handle("GET /credentials", p.signedIn(p.askCredentials))
 	handle("POST /credentials", p.signedIn(p.credentials))
 	handle("POST /console", p.signedIn(p.console))
+	handle("POST /favourites", p.signedIn(p.mark))
 }
 
 type sessionHandler func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error

@@ -140,7 +140,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Traces: broker.Traces{State: s.Store, Now: o.Now}, SAML: metadata,
+		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: broker.Traces{State: s.Store, Now: o.Now}, SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
 		Ready: s.Store.Ping, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
