@@ -56,7 +56,7 @@ func TestShelf(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	day := 24 * time.Hour
 	store := &shelfStore{marked: []broker.AssignmentID{"id3", "gone", "id1"}, uses: []broker.Use{
-		{Role: "arn2", At: now.Add(-time.Hour)}, // once, now
+		{Role: "arn2", At: now.Add(-time.Hour)},                                                                             // once, now
 		{Role: "arn4", At: now.Add(-7 * day)}, {Role: "arn4", At: now.Add(-7 * day)}, {Role: "arn4", At: now.Add(-7 * day)}, // three times, a week ago
 		{Role: "arn5", At: now.Add(-70 * day)}, // once, long ago
 		{Role: "arn1", At: now},                // a favourite already
