@@ -13,7 +13,7 @@ import (
 
 // BenchmarkVerify is the whole check of an ID token, claims flattened, beside
 // the least that any checker does: one RSA verification of the same bytes and
-// one json.Unmarshal.
+// one json.Unmarshal. The column bare is the ratio of the two.
 func BenchmarkVerify(b *testing.B) {
 	for _, groups := range []int{20, 500} {
 		p := newOP(b)
@@ -23,6 +23,7 @@ func BenchmarkVerify(b *testing.B) {
 		}
 		p.claims["groups"] = list
 		raw := p.sign(p.claims)
+		var bare float64 // ns
 		b.Run(fmt.Sprintf("bare/groups=%d", groups), func(b *testing.B) {
 			part := strings.Split(raw, ".")
 			signed := []byte(part[0] + "." + part[1])
@@ -42,6 +43,7 @@ func BenchmarkVerify(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			bare = float64(b.Elapsed()) / float64(b.N)
 		})
 		b.Run(fmt.Sprintf("verify/groups=%d", groups), func(b *testing.B) {
 			rp := p.party(b, nil)
@@ -50,6 +52,9 @@ func BenchmarkVerify(b *testing.B) {
 				if c, err := rp.Verify(b.Context(), raw); err != nil || len(c["groups"]) != groups {
 					b.Fatal(err)
 				}
+			}
+			if bare > 0 {
+				b.ReportMetric(float64(b.Elapsed())/float64(b.N)/bare, "bare")
 			}
 		})
 	}
