@@ -44,9 +44,17 @@ type callerResponse struct {
 	RequestID string   `xml:"ResponseMetadata>RequestId"`
 }
 
-// callerIdentity verifies the SigV4 signature and says who the session token
-// is.
+// callerIdentity says who the session token is.
 func (a *AWS) callerIdentity(r *http.Request, body []byte, requestID string) (any, error) {
+	s, err := a.caller(r, body)
+	if err != nil {
+		return nil, err
+	}
+	return callerResponse{NS: stsNamespace, Arn: s.ARN(), UserID: s.RoleID + ":" + s.Name, Account: s.Account, RequestID: requestID}, nil
+}
+
+// caller verifies the SigV4 signature and returns the session.
+func (a *AWS) caller(r *http.Request, body []byte) (*session, error) {
 	auth := parseAuthorization(r.Header.Get("Authorization"))
 	a.mu.Lock()
 	issued := a.sessions[auth.key]
@@ -70,7 +78,7 @@ func (a *AWS) callerIdentity(r *http.Request, body []byte, requestID string) (an
 	if err != nil {
 		return nil, err
 	}
-	return callerResponse{NS: stsNamespace, Arn: token.ARN(), UserID: token.RoleID + ":" + token.Name, Account: token.Account, RequestID: requestID}, nil
+	return token, nil
 }
 
 type authorization struct {

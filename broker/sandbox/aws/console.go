@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-//go:embed console.html console.css
+//go:embed console.html console.css chooser.html
 var pages embed.FS
 
 var consolePage = template.Must(template.ParseFS(pages, "console.html"))

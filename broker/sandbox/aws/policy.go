@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// policy is an IAM trust policy (IAM User Guide "IAM JSON policy elements").
+// policy is an IAM trust policy or an inline policy of a role (IAM User Guide "IAM JSON policy elements").
 type policy struct {
 	Version   string
 	Statement statements
@@ -23,6 +23,7 @@ type statement struct {
 	Effect    string
 	Principal struct{ Federated values }
 	Action    values
+	Resource  values
 	Condition map[string]map[string]values
 }
 
@@ -65,9 +66,31 @@ func strict(b []byte, into any) error {
 	return d.Decode(into)
 }
 
-// parsePolicy reads a trust policy; what the double cannot evaluate is an
-// error, so that nothing is ever taken for granted.
-func parsePolicy(s string) (policy, error) {
+// parseTrustPolicy reads a trust policy.
+func parseTrustPolicy(s string) (policy, error) {
+	p, err := parsePolicy(s, trustKeys)
+	for _, st := range p.Statement {
+		if len(st.Principal.Federated) == 0 || len(st.Resource) > 0 {
+			err = errors.Join(err, errors.New("a statement of a trust policy needs a Federated principal and no Resource"))
+		}
+	}
+	return p, err
+}
+
+// parseInlinePolicy reads an inline policy of a role.
+func parseInlinePolicy(s string) (policy, error) {
+	p, err := parsePolicy(s, sessionKeys)
+	for _, st := range p.Statement {
+		if len(st.Principal.Federated) > 0 || !slices.Equal(st.Resource, values{"*"}) {
+			err = errors.Join(err, errors.New("a statement of an inline policy needs Resource * and no principal"))
+		}
+	}
+	return p, err
+}
+
+// parsePolicy reads a policy; what the double cannot evaluate is an error, so
+// that nothing is ever taken for granted.
+func parsePolicy(s string, known *regexp.Regexp) (policy, error) {
 	var p policy
 	if err := strict([]byte(s), &p); err != nil {
 		return p, err
@@ -76,16 +99,21 @@ func parsePolicy(s string) (policy, error) {
 		return p, errors.New("version 2012-10-17 and a statement are needed")
 	}
 	for _, st := range p.Statement {
-		if st.Effect != "Allow" && st.Effect != "Deny" || len(st.Action) == 0 || len(st.Principal.Federated) == 0 {
-			return p, errors.New("a statement needs Effect, Action and a Federated principal")
+		if st.Effect != "Allow" && st.Effect != "Deny" || len(st.Action) == 0 {
+			return p, errors.New("a statement needs Effect and Action")
 		}
 		for op, keys := range st.Condition {
-			if _, ok := operator(op); !ok {
+			o, ok := operator(op)
+			if !ok {
 				return p, fmt.Errorf("operator %q is not known here", op)
 			}
 			for k := range keys {
-				if !knownKey(k) {
+				if k = strings.ToLower(k); !known.MatchString(k) {
 					return p, fmt.Errorf("condition key %q is not known here", k)
+				}
+				// IAM leaves open what a plain operator does with several values.
+				if multivalued.MatchString(k) && o.set == "" && o.name != "Null" {
+					return p, fmt.Errorf("condition key %q needs ForAnyValue or ForAllValues", k)
 				}
 			}
 		}
@@ -93,9 +121,11 @@ func parsePolicy(s string) (policy, error) {
 	return p, nil
 }
 
-var knownKeyPattern = regexp.MustCompile(`^(saml:(aud|iss|sub|sub_type|doc|namequalifier)|sts:(rolesessionname|sourceidentity|transitivetagkeys)|aws:(requesttag/.+|tagkeys|currenttime)|[a-z0-9.-]+(/[^:]*)?:(aud|sub|amr))$`)
-
-func knownKey(k string) bool { return knownKeyPattern.MatchString(strings.ToLower(k)) }
+var (
+	trustKeys   = regexp.MustCompile(`^(saml:(aud|iss|sub|sub_type|doc|namequalifier)|sts:(rolesessionname|sourceidentity|transitivetagkeys)|aws:(requesttag/.+|tagkeys|currenttime)|[a-z0-9.-]+(/[^:]*)?:(aud|sub|azp|amr))$`)
+	sessionKeys = regexp.MustCompile(`^aws:(tokenissuetime|currenttime|sourceidentity|userid|principaltag/.+)$`)
+	multivalued = regexp.MustCompile(`^(aws:tagkeys|sts:transitivetagkeys|.+:amr)$`)
+)
 
 // facts are the condition keys of one call, in lower case.
 type facts map[string][]string
@@ -155,9 +185,7 @@ func (o op) match(have, want string) bool {
 	case "StringEqualsIgnoreCase":
 		return strings.EqualFold(have, want)
 	case "StringLike":
-		pattern := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(want))
-		ok, err := regexp.MatchString("(?s)^"+pattern+"$", have)
-		return err == nil && ok
+		return like(have, want)
 	}
 	h, err1 := time.Parse(time.RFC3339, have)
 	w, err2 := time.Parse(time.RFC3339, want)
@@ -192,11 +220,15 @@ func (st statement) conditions(f facts) bool {
 	return true
 }
 
+// like is IAM's pattern: * is any text, ? any character.
+func like(s, pattern string) bool {
+	text := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	ok, err := regexp.MatchString("(?s)^"+text+"$", s)
+	return err == nil && ok
+}
+
 func (st statement) acts(action string) bool {
-	return slices.ContainsFunc(st.Action, func(a string) bool {
-		return strings.EqualFold(a, action) || a == "sts:*" || a == "*" ||
-			strings.HasSuffix(a, "*") && strings.HasPrefix(strings.ToLower(action), strings.ToLower(strings.TrimSuffix(a, "*")))
-	})
+	return slices.ContainsFunc(st.Action, func(a string) bool { return like(strings.ToLower(action), strings.ToLower(a)) })
 }
 
 // trusts evaluates the trust policy for one call: the assume action, and

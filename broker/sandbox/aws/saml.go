@@ -120,8 +120,15 @@ func (c *assume) parseResponse(raw string, provider SAMLProvider) (*saml.Asserti
 	if err := tree.ReadFromBytes(doc); err != nil || tree.Root() == nil {
 		return nil, bad
 	}
+	err = first(
+		c.a.need("saml.encrypted", len(tree.FindElements("//EncryptedAssertion")) == 0, invalidToken("Encrypted assertions cannot be decrypted")),
+		c.a.need("saml.encryption_required", provider.Encryption != "Required", invalidToken("The provider requires encrypted assertions")),
+	)
+	if err != nil {
+		return nil, err
+	}
 	found := tree.FindElements("//Assertion")
-	if err := c.a.need("saml.one_assertion", len(found) == 1 && len(tree.FindElements("//EncryptedAssertion")) == 0 && found[0].Parent() == tree.Root(), invalidToken("one assertion is needed")); err != nil {
+	if err := c.a.need("saml.one_assertion", len(found) == 1 && found[0].Parent() == tree.Root(), invalidToken("one assertion is needed")); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {

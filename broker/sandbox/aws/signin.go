@@ -20,10 +20,11 @@ type signIn struct {
 	at      time.Time
 }
 
-// SignIn returns the handler of the sign-in endpoint (/federation).
+// SignIn returns the handler of the sign-in endpoint (/federation and /saml).
 func (a *AWS) SignIn() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/federation", a.federation)
+	mux.HandleFunc("/saml", a.browserPost)
 	return mux
 }
 
@@ -83,14 +84,14 @@ func (a *AWS) signInToken(w http.ResponseWriter, form url.Values) error {
 	err = first(
 		a.need("signin.expired", a.o.Now().Before(token.Expires), refuse("", "expired")),
 		a.need("signin.duration", !has || err == nil && seconds >= 900 && seconds <= 43200, refuse("", "SessionDuration")),
+		a.need("signin.chained", !has || !token.Chained, refuse("", "SessionDuration of chained credentials")),
 	)
 	if err != nil {
 		return err
 	}
 	name := randomHex(32)
-	// The console may use another access key than the one it was given.
 	console := *token
-	console.AccessKeyID = "ASIA" + strings.ToUpper(randomHex(8))
+	console.AccessKeyID = newAccessKey() // the console may use another than it was given
 	if has {
 		console.Expires = a.o.Now().Add(time.Duration(seconds) * time.Second)
 	}
@@ -128,15 +129,20 @@ func (a *AWS) login(w http.ResponseWriter, form url.Values) error {
 	if err != nil || to == nil {
 		return first(err, refuse("", "destination"))
 	}
-	a.trailSignIn("ConsoleLogin", s.session)
+	a.openConsole(w, s.session, to)
+	return nil
+}
+
+// openConsole sends the browser to the console as the session.
+func (a *AWS) openConsole(w http.ResponseWriter, s *session, to *url.URL) {
+	a.trailSignIn("ConsoleLogin", s)
 	// The console is another host: the session is handed over in the query and
 	// becomes a cookie there at once.
 	q := to.Query()
-	q.Set("session", a.token(s.session))
+	q.Set("session", a.token(s))
 	to.RawQuery = q.Encode()
 	w.Header().Set("Location", to.String())
 	w.WriteHeader(http.StatusFound)
-	return nil
 }
 
 // console reports whether u is a page of the partition's console or of the

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +34,7 @@ type session struct {
 	AccessKeyID    string            `json:"access_key_id"`
 	Issued         time.Time         `json:"issued"`
 	Expires        time.Time         `json:"expires"`
+	Chained        bool              `json:"chained,omitempty"` // by AssumeRole from temporary credentials
 
 	secret string
 }
@@ -78,22 +81,47 @@ type errorResponse struct {
 func (a *AWS) call(r *http.Request, requestID string) (any, error) {
 	body, form, err := readForm(r)
 	action := form.Get("Action")
-	known := slices.Contains([]string{"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "GetCallerIdentity"}, action)
+	takes, known := parameters[action]
 	if err := a.need("sts.request", r.Method == http.MethodPost && err == nil && known && form.Get("Version") == "2011-06-15",
 		refuse("InvalidAction", "Could not find operation %s", action)); err != nil {
 		return nil, err
 	}
-	if action == "GetCallerIdentity" {
-		return a.callerIdentity(r, body, requestID)
+	for k, v := range form.Values {
+		if err := a.need("sts.unknown", len(v) == 1 && slices.Contains(takes, k), refuse("ValidationError", "parameter %s is not taken here", k)); err != nil {
+			return nil, err
+		}
 	}
-	return a.assumeRole(r, form, requestID)
+	switch action {
+	case "GetCallerIdentity":
+		return a.callerIdentity(r, body, requestID)
+	case canary:
+		return a.accessKeyInfo(r, body, form, requestID)
+	}
+	c, err := a.assumeRole(r.Context(), form.Values)
+	if err != nil {
+		return nil, err
+	}
+	s, token, err := c.grant(requestID)
+	if err != nil {
+		return nil, err
+	}
+	return c.answer(s, token, requestID), nil
 }
 
-// assumeRole runs the checks of both assume calls in AWS's order and issues
-// credentials.
-func (a *AWS) assumeRole(r *http.Request, form formValues, requestID string) (any, error) {
+// parameters of the actions. Session policies are not among them: to take one
+// and not apply it would be laxer than AWS.
+var parameters = map[string][]string{
+	"AssumeRoleWithSAML":        {"Action", "Version", "RoleArn", "PrincipalArn", "SAMLAssertion", "DurationSeconds"},
+	"AssumeRoleWithWebIdentity": {"Action", "Version", "RoleArn", "RoleSessionName", "WebIdentityToken", "ProviderId", "DurationSeconds"},
+	"GetCallerIdentity":         {"Action", "Version"},
+	canary:                      {"Action", "Version", "AccessKeyId"},
+}
+
+// assumeRole runs the checks of both assume calls up to the trust policy, in
+// AWS's order.
+func (a *AWS) assumeRole(ctx context.Context, form url.Values) (*assume, error) {
 	a.mu.Lock()
-	c := &assume{a: a, form: form.Values, action: "sts:" + form.Get("Action"), now: a.o.Now(), duration: 3600}
+	c := &assume{a: a, form: form, action: "sts:" + form.Get("Action"), now: a.o.Now(), duration: 3600}
 	roleARN := form.Get("RoleArn")
 	role, ok := parseARN(roleARN)
 	c.role = role
@@ -120,16 +148,13 @@ func (a *AWS) assumeRole(r *http.Request, form formValues, requestID string) (an
 	if form.Get("Action") == "AssumeRoleWithSAML" {
 		err = c.saml()
 	} else {
-		err = c.webIdentity(r.Context())
+		err = c.webIdentity(ctx)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return c.grant(requestID)
+	return c, err
 }
 
 // grant evaluates role and trust policy and issues the credentials.
-func (c *assume) grant(requestID string) (any, error) {
+func (c *assume) grant(requestID string) (*session, string, error) {
 	a := c.a
 	denied := refuse("AccessDenied", "Not authorized to perform %s", c.action)
 	c.found = c.acc.role(c.role)
@@ -141,22 +166,22 @@ func (c *assume) grant(requestID string) (any, error) {
 		a.need("role.reserved", !strings.HasPrefix(c.role.name, "AWSReservedSSO_"), denied),
 	)
 	if err != nil || c.found == nil {
-		return nil, first(err, errUnreadable)
+		return nil, "", first(err, errUnreadable)
 	}
 	c.moreFacts()
 	if err := a.trusts(c.found.policy, c.principal, c.action, c.facts, len(c.tags) > 0, c.sourceIdentity != ""); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	err = first(
 		a.need("role.max_duration", c.duration <= c.found.MaxSessionDuration, refuse("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")),
 		a.need("sts.region", c.acc == nil || !slices.Contains(c.acc.DisabledRegions, a.o.Region), refuse("RegionDisabledException", "STS is not activated in this region for account:%s.", c.role.account)),
 	)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	s, token := a.issue(c)
 	a.trailAssume(c, s, requestID)
-	return c.answer(s, token, requestID), nil
+	return s, token, nil
 }
 
 func (c *assume) moreFacts() {
@@ -189,7 +214,7 @@ func (a *AWS) issue(c *assume) (*session, string) {
 	}
 	s := &session{
 		Account: c.role.account, Partition: c.role.partition, Role: c.role.name, RoleID: c.found.id, Name: c.sessionName,
-		SourceIdentity: c.sourceIdentity, Tags: c.tags, AccessKeyID: "ASIA" + strings.ToUpper(randomHex(8)),
+		SourceIdentity: c.sourceIdentity, Tags: c.tags, AccessKeyID: newAccessKey(),
 		Issued: c.now.UTC(), Expires: expires.UTC().Truncate(time.Second), secret: randomHex(20),
 	}
 	a.mu.Lock()
@@ -222,6 +247,8 @@ func (a *AWS) readToken(token string) (*session, bool) {
 	}
 	return out, true
 }
+
+func newAccessKey() string { return "ASIA" + strings.ToUpper(randomHex(8)) }
 
 func randomHex(n int) string {
 	b := make([]byte, n)

@@ -10,6 +10,7 @@ import (
 	_ "crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -65,7 +66,7 @@ func (c *assume) webIdentity(ctx context.Context) error {
 	if err != nil || !formed {
 		return first(err, errUnreadable)
 	}
-	hash, known := hashes[header.Algorithm]
+	_, known := hashes[header.Algorithm]
 	if err := c.a.need("web.algorithm", known, invalidToken("Unsupported algorithm")); err != nil || !known {
 		return first(err, errUnreadable)
 	}
@@ -73,7 +74,7 @@ func (c *assume) webIdentity(ctx context.Context) error {
 	if err := c.a.need("web.provider", ok, invalidToken("No OpenIDConnect provider found in your account for %s", claims.Issuer)); err != nil {
 		return err
 	}
-	if err := c.verifyToken(ctx, claims.Issuer, header.KeyID, hash, parts); err != nil {
+	if err := c.verifyToken(ctx, claims.Issuer, header.KeyID, header.Algorithm, parts); err != nil {
 		return err
 	}
 	if err := c.tokenTimes(claims); err != nil {
@@ -110,8 +111,11 @@ func (c *assume) oidcProvider(issuer string) (OIDCProvider, bool) {
 	return OIDCProvider{URL: issuer}, false
 }
 
-func (c *assume) verifyToken(ctx context.Context, issuer, kid string, hash crypto.Hash, parts []string) error {
+func (c *assume) verifyToken(ctx context.Context, issuer, kid, alg string, parts []string) error {
 	keys, err := c.a.issuerKeys(ctx, issuer)
+	if no, ok := errors.AsType[*refusal](err); ok {
+		return no
+	}
 	if err != nil {
 		return refuse("IDPCommunicationError", "Couldn't retrieve verification key from your identity provider")
 	}
@@ -125,15 +129,16 @@ func (c *assume) verifyToken(ctx context.Context, issuer, kid string, hash crypt
 		}
 	}
 	sig, err := base64.RawURLEncoding.DecodeString(parts[2])
+	hash := hashes[alg]
 	h := hash.New()
 	h.Write([]byte(parts[0] + "." + parts[1]))
 	good := false
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		good = rsa.VerifyPKCS1v15(k, hash, h.Sum(nil), sig) == nil
+		good = strings.HasPrefix(alg, "RS") && rsa.VerifyPKCS1v15(k, hash, h.Sum(nil), sig) == nil
 	case *ecdsa.PublicKey:
 		half := (k.Curve.Params().BitSize + 7) / 8
-		good = len(sig) == 2*half && ecdsa.Verify(k, h.Sum(nil), new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:]))
+		good = strings.HasPrefix(alg, "ES") && len(sig) == 2*half && ecdsa.Verify(k, h.Sum(nil), new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:]))
 	}
 	return c.a.need("web.signature", err == nil && good, invalidToken("Signature verification failed"))
 }
@@ -198,6 +203,9 @@ func (c *assume) tokenClaims(t tokenClaims, p OIDCProvider) error {
 	c.issuer, c.subject, c.audience, c.tokenID = t.Issuer, t.Subject, audience, t.ID
 	key := strings.ToLower(host)
 	c.facts = facts{key + ":aud": {audience}, key + ":sub": {t.Subject}}
+	if t.Party != "" {
+		c.facts[key+":azp"] = []string{t.Party}
+	}
 	if len(t.AMR) > 0 {
 		c.facts[key+":amr"] = t.AMR
 	}
@@ -219,13 +227,20 @@ func (a *AWS) issuerKeys(ctx context.Context, issuer string) (map[string]crypto.
 	if err := a.fetch(ctx, issuer+"/.well-known/openid-configuration", &discovery); err != nil {
 		return nil, err
 	}
-	if discovery.Issuer != issuer || !strings.HasPrefix(discovery.Keys, "https://") {
-		return nil, fmt.Errorf("discovery of %s is about %s", issuer, discovery.Issuer)
+	if err := a.need("web.discovery", discovery.Issuer == issuer && strings.HasPrefix(discovery.Keys, "https://"), invalidToken("discovery of another issuer, or keys without TLS")); err != nil {
+		return nil, err
 	}
 	var set struct {
 		Keys []struct{ Kty, Kid, Crv, N, E, X, Y string }
 	}
 	if err := a.fetch(ctx, discovery.Keys, &set); err != nil {
+		return nil, err
+	}
+	kinds := map[string]int{}
+	for _, k := range set.Keys {
+		kinds[k.Kty]++
+	}
+	if err := a.need("web.key_count", kinds["RSA"] <= 100 && kinds["EC"] <= 100, invalidToken("%d RSA and %d EC keys", kinds["RSA"], kinds["EC"])); err != nil {
 		return nil, err
 	}
 	keys := map[string]crypto.PublicKey{}
@@ -245,8 +260,8 @@ func (a *AWS) issuerKeys(ctx context.Context, issuer string) (map[string]crypto.
 			}
 		}
 	}
-	if len(keys) == 0 || len(keys) > 200 {
-		return nil, fmt.Errorf("%d keys", len(keys))
+	if len(keys) == 0 {
+		return nil, errors.New("no keys")
 	}
 	a.mu.Lock()
 	a.keys[issuer] = cachedKeys{at: a.o.Now(), keys: keys}

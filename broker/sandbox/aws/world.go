@@ -3,10 +3,12 @@ package aws
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -47,15 +49,21 @@ type Account struct {
 type SAMLProvider struct {
 	Name     string `yaml:"name"`
 	Metadata string `yaml:"metadata,omitempty"`
+	// Encryption is IAM's AssertionEncryptionMode: "", Allowed or Required.
+	Encryption string `yaml:"encryption,omitempty"`
 
 	entityID     string
 	certificates []*x509.Certificate
+	privateKeys  int // how many were added
 }
 
 // OIDCProvider is an IAM OIDC provider.
 type OIDCProvider struct {
 	URL       string   `yaml:"url"`
 	ClientIDs []string `yaml:"client_ids"`
+	// Thumbprints are counted and not used: the double's issuers have
+	// certificates that its HTTP client trusts.
+	Thumbprints []string `yaml:"thumbprints,omitempty"`
 }
 
 // Role is an IAM role.
@@ -67,6 +75,7 @@ type Role struct {
 
 	id     string
 	policy policy
+	inline map[string]policy // by name
 }
 
 // Options of a double.
@@ -129,9 +138,10 @@ func New(o Options) (*AWS, error) {
 }
 
 var (
-	accountPattern  = regexp.MustCompile(`^[0-9]{12}$`)
-	providerPattern = regexp.MustCompile(`^[\w._-]{1,128}$`)
-	rolePattern     = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	accountPattern    = regexp.MustCompile(`^[0-9]{12}$`)
+	providerPattern   = regexp.MustCompile(`^[\w._-]{1,128}$`)
+	thumbprintPattern = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
+	rolePattern       = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 )
 
 func (a *AWS) setUp(acc *Account) error {
@@ -144,6 +154,9 @@ func (a *AWS) setUp(acc *Account) error {
 	var errs []error
 	for i := range acc.SAMLProviders {
 		p := &acc.SAMLProviders[i]
+		if !slices.Contains([]string{"", "Allowed", "Required"}, p.Encryption) {
+			errs = append(errs, fmt.Errorf("aws: encryption mode %q of %s", p.Encryption, p.Name))
+		}
 		errs = append(errs, a.need("setup.provider_name", providerPattern.MatchString(p.Name), refuse("InvalidInput", "provider name %q", p.Name)))
 		if p.Metadata != "" {
 			errs = append(errs, a.put(p, []byte(p.Metadata)))
@@ -160,8 +173,9 @@ func (a *AWS) setUp(acc *Account) error {
 		if r.MaxSessionDuration == 0 {
 			r.MaxSessionDuration = 3600
 		}
-		r.id = "AROA" + strings.ToUpper(hex.EncodeToString([]byte(acc.ID + r.Name)))[:17]
-		p, err := parsePolicy(r.TrustPolicy)
+		sum := sha256.Sum256([]byte(acc.ID + r.Path + r.Name))
+		r.id = "AROA" + strings.ToUpper(hex.EncodeToString(sum[:]))[:17]
+		p, err := parseTrustPolicy(r.TrustPolicy)
 		if err != nil || !rolePattern.MatchString(r.Name) || r.MaxSessionDuration < 3600 || r.MaxSessionDuration > 43200 {
 			errs = append(errs, fmt.Errorf("aws: role %s in %s: bad name, duration or trust policy: %w", r.Name, acc.ID, err))
 		}
@@ -174,7 +188,9 @@ func (a *AWS) checkOIDCProvider(p OIDCProvider) error {
 	u, err := url.Parse(p.URL)
 	ok := err == nil && u.Scheme == "https" && u.Host != "" && u.RawQuery == "" && u.Port() == "" && len(p.URL) <= 255
 	ids := len(p.ClientIDs) >= 1 && len(p.ClientIDs) <= 100 && !slices.ContainsFunc(p.ClientIDs, func(s string) bool { return s == "" || len(s) > 255 })
+	prints := len(p.Thumbprints) <= 5 && !slices.ContainsFunc(p.Thumbprints, func(s string) bool { return !thumbprintPattern.MatchString(s) })
 	return first(
+		a.need("setup.thumbprints", prints, refuse("InvalidInput", "thumbprints of %q", p.URL)),
 		a.need("setup.oidc_url", ok, refuse("InvalidInput", "OIDC provider URL %q", p.URL)),
 		a.need("setup.client_ids", ids, refuse("InvalidInput", "client ids of %q", p.URL)),
 	)
@@ -198,6 +214,28 @@ func (a *AWS) PutSAMLProvider(account, name string, metadata []byte) error {
 		i = len(acc.SAMLProviders) - 1
 	}
 	return a.put(&acc.SAMLProviders[i], metadata)
+}
+
+// AddPrivateKey is UpdateSAMLProvider with AddPrivateKey: it takes a PEM file
+// for the decryption of assertions. The double counts keys and does not decrypt.
+func (a *AWS) AddPrivateKey(account, name string, key []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	acc := a.account(account)
+	if acc == nil {
+		return fmt.Errorf("aws: no account %s", account)
+	}
+	i := slices.IndexFunc(acc.SAMLProviders, func(p SAMLProvider) bool { return p.Name == name })
+	if i < 0 {
+		return fmt.Errorf("aws: no SAML provider %s in %s", name, account)
+	}
+	p := &acc.SAMLProviders[i]
+	block, _ := pem.Decode(key)
+	if err := a.need("setup.private_keys", block != nil && len(key) <= 16384 && p.privateKeys < 2, refuse("InvalidInput", "private keys of %s", name)); err != nil {
+		return err
+	}
+	p.privateKeys++
+	return nil
 }
 
 // PutSAMLMetadata registers metadata in every SAML provider of the name.

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -65,6 +66,13 @@ func worldCase(says, old, new string, run func(r *rig) error) negative {
 	return negative{says: says, world: func(w string) string { return strings.Replace(w, old, new, 1) }, run: run}
 }
 
+// worldOf moves the issuer of tokens to a host where [issuer] misbehaves.
+func worldOf(says, host string) negative {
+	return negative{says: says, world: func(w string) string { return strings.ReplaceAll(w, "issuer.rolegate.test", host) }, run: func(r *rig) error {
+		return r.webIdentity(func(t *token) { t.claims["iss"] = "https://" + host })
+	}}
+}
+
 func goodSAML(r *rig) error { return r.saml(goodMint()) }
 
 const allow = `"Action":["sts:AssumeRoleWithSAML", "sts:SetSourceIdentity", "sts:TagSession"]`
@@ -91,6 +99,7 @@ var negatives = map[string]negative{
 	"sts.parameters": samlCase("4 to 100000", func(m *mint) {
 		m.form = func(f url.Values) { f.Set("SAMLAssertion", f.Get("SAMLAssertion")+strings.Repeat("\n", 100000)) }
 	}),
+	"sts.unknown":   samlCase("parameter Policy", func(m *mint) { m.form = func(f url.Values) { f.Set("Policy", "{}") } }),
 	"sts.duration":  samlCase("between 900 and 43200", func(m *mint) { m.form = func(f url.Values) { f.Set("DurationSeconds", "899") } }),
 	"sts.arns":      samlCase("Request ARN is invalid", func(m *mint) { m.role = strings.Replace(adminARN, ":role/", ":saml-provider/", 1) }),
 	"sts.region":    worldCase("RegionDisabledException", "    roles:", "    disabled_regions: [us-east-1]\n    roles:", goodSAML),
@@ -108,7 +117,11 @@ var negatives = map[string]negative{
 			r.AddChild(c)
 		}
 	}),
-	"saml.issuer": assertionCase("Issuer not present", func(_ *rig, as *etree.Element) { as.FindElement("./Issuer").SetText("https://other.example") }),
+	"saml.encrypted": samlCase("cannot be decrypted", func(m *mint) {
+		m.after = func(r *etree.Element) { r.CreateElement("saml:EncryptedAssertion") }
+	}),
+	"saml.encryption_required": worldCase("requires encrypted", "{name: rolegate}", "{name: rolegate, encryption: Required}", goodSAML),
+	"saml.issuer":              assertionCase("Issuer not present", func(_ *rig, as *etree.Element) { as.FindElement("./Issuer").SetText("https://other.example") }),
 	"saml.signature": samlCase("Response signature invalid", func(m *mint) {
 		m.after = func(r *etree.Element) { r.FindElement(".//NameID").SetText("u-" + strings.Repeat("z", 26)) }
 	}),
@@ -143,6 +156,8 @@ var negatives = map[string]negative{
 	"web.algorithm":          tokenCase("Unsupported algorithm", func(_ *rig, t *token) { t.alg, t.key = jose.HS256, []byte(strings.Repeat("k", 32)) }),
 	"web.provider":           claimCase("No OpenIDConnect provider found", "iss", "https://other.rolegate.test"),
 	"web.key":                tokenCase("retrieve verification key", func(_ *rig, t *token) { t.kid = "k9" }),
+	"web.discovery":          worldOf("keys without TLS", "plain.rolegate.test"),
+	"web.key_count":          worldOf("101 EC keys", "many.rolegate.test"),
 	"web.signature": tokenCase("Signature verification failed", func(_ *rig, t *token) {
 		k, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
@@ -215,6 +230,38 @@ var negatives = map[string]negative{
 	"signin.duration": {says: "status 400", run: func(r *rig) error {
 		_, err := r.tokenFor(r.session(), url.Values{"SessionDuration": {"60"}})
 		return err
+	}},
+	"signin.chained": {says: "status 400", run: func(r *rig) error {
+		s := r.session()
+		token, err := r.Chained(s["sessionId"])
+		must(err)
+		s["sessionToken"] = token
+		_, err = r.tokenFor(s, nil)
+		must(err)
+		_, err = r.tokenFor(s, url.Values{"SessionDuration": {"3600"}})
+		return err
+	}},
+	"browser.method": {says: "status 405", run: func(r *rig) error {
+		_, err := r.browse(http.MethodGet, url.Values{"SAMLResponse": {r.build(goodMint())}})
+		return err
+	}},
+	"browser.relay_state": {says: "not followed", run: func(r *rig) error {
+		const elsewhere = "https://console.aws.amazon.com.evil.example/"
+		to, err := r.browse(http.MethodPost, url.Values{"SAMLResponse": {r.build(goodMint())}, "RelayState": {elsewhere}})
+		must(err)
+		if !strings.HasPrefix(to, elsewhere) {
+			return errors.New("not followed")
+		}
+		return nil
+	}},
+	"call.allowed": {says: "no identity-based policy allows", run: func(r *rig) error { return r.canary(r.session()) }},
+	"call.denied": {says: "explicit deny", run: func(r *rig) error {
+		must(r.PutRolePolicy(account, "RolegateAdmin", "canary", allowCanary))
+		s := r.session()
+		must(r.canary(s))
+		r.clock = r.clock.Add(time.Second)
+		must(r.revoke("RolegateAdmin"))
+		return r.canary(s)
 	}},
 	"signin.token": {says: "status 400", run: func(r *rig) error {
 		_, err := r.login(url.Values{"Action": {"login"}, "SigninToken": {"x"}, "Destination": {"https://console.aws.amazon.com/"}})
@@ -296,6 +343,19 @@ var setUps = map[string]struct {
 		return setUpError(off, string(aws.Sandbox), func(a *aws.AWS) error {
 			return a.PutSAMLProvider("111111111111", "role gate", []byte(metadata(signer())))
 		})
+	}},
+	"setup.private_keys": {"private keys of", func(off []string) error {
+		return setUpError(off, string(aws.Sandbox), func(a *aws.AWS) error {
+			key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("not looked into")})
+			for range 2 {
+				must(a.AddPrivateKey(account, "rolegate", key))
+			}
+			return a.AddPrivateKey(account, "rolegate", key)
+		})
+	}},
+	"setup.thumbprints": {"thumbprints of", func(off []string) error {
+		six := strings.TrimSuffix(strings.Repeat(strings.Repeat("a", 40)+", ", 6), ", ")
+		return setUpError(off, strings.Replace(string(aws.Sandbox), "client_ids: [sts.amazonaws.com]", "client_ids: [sts.amazonaws.com], thumbprints: ["+six+"]", 1), nil)
 	}},
 	"setup.oidc_url": {"OIDC provider URL", func(off []string) error {
 		return setUpError(off, strings.Replace(string(aws.Sandbox), "https://issuer.rolegate.test", "https://issuer.rolegate.test:8443", 1), nil)

@@ -199,17 +199,12 @@ func TestErrorsReadByTheSDK(t *testing.T) {
 	}
 }
 
-// TestGoldenTable keeps docs/sandbox.md in step with the checks.
-func TestGoldenTable(t *testing.T) {
-	const path, begin, end = "../../../../docs/sandbox.md", "<!-- checks -->\n", "<!-- end of checks -->\n"
+// TestGoldenTables keeps docs/sandbox.md in step with the checks.
+func TestGoldenTables(t *testing.T) {
+	const path = "../../../../docs/sandbox.md"
 	doc, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
-	}
-	head, rest, ok1 := strings.Cut(string(doc), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatal("docs/sandbox.md lacks the marks of the table")
 	}
 	var b strings.Builder
 	b.WriteString("\n| check | refuses unless | evidence | negative test |\n|---|---|---|---|\n")
@@ -217,7 +212,8 @@ func TestGoldenTable(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | `TestEveryCheckHasItsNegativeTest/%s` |\n", c.ID, strings.ReplaceAll(c.What, "|", `\|`), c.Evidence, c.ID)
 	}
 	fmt.Fprintf(&b, "\n%d checks.\n\n", len(aws.Checks()))
-	want := head + begin + b.String() + end + tail
+	want := between(t, string(doc), "checks", b.String())
+	want = between(t, want, "behaviours", behaviourTable(t))
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -227,6 +223,18 @@ func TestGoldenTable(t *testing.T) {
 	if d := cmp.Diff(want, string(doc)); d != "" {
 		t.Error(d)
 	}
+}
+
+// between puts text between the marks of the name.
+func between(t *testing.T, doc, name, text string) string {
+	t.Helper()
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
+	head, rest, ok1 := strings.Cut(doc, begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("the document lacks the marks of %s", name)
+	}
+	return head + begin + text + end + tail
 }
 
 // TestEveryCheckHasItsNegativeTest ensures N/N: each check refuses what it is

@@ -32,6 +32,7 @@ import (
 )
 
 const (
+	account     = "111111111111"
 	adminARN    = "arn:aws:iam::111111111111:role/RolegateAdmin"
 	readARN     = "arn:aws:iam::111111111111:role/RolegateReadOnly"
 	devARN      = "arn:aws:iam::111111111111:role/RolegateDeveloper"
@@ -120,11 +121,20 @@ func newRig(ctx context.Context, world []byte, off ...string) *rig {
 // issuer serves the discovery documents of every OIDC issuer.
 func issuer(w http.ResponseWriter, req *http.Request) {
 	name := "https://" + req.URL.Host
+	keysAt, keys := name+"/jwks", []jose.JSONWebKey{{Key: ecKey().Public(), KeyID: "k1"}}
+	switch req.URL.Host {
+	case "plain.rolegate.test":
+		keysAt = "http://plain.rolegate.test/jwks"
+	case "many.rolegate.test":
+		for i := range 100 {
+			keys = append(keys, jose.JSONWebKey{Key: ecKey().Public(), KeyID: fmt.Sprint("more", i)})
+		}
+	}
 	switch req.URL.Path {
 	case "/.well-known/openid-configuration":
-		must(json.NewEncoder(w).Encode(map[string]string{"issuer": name, "jwks_uri": name + "/jwks"}))
+		must(json.NewEncoder(w).Encode(map[string]string{"issuer": name, "jwks_uri": keysAt}))
 	case "/jwks":
-		must(json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: ecKey().Public(), KeyID: "k1"}}}))
+		must(json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: keys}))
 	}
 }
 
@@ -299,6 +309,40 @@ func (r *rig) credentials() *sts.AssumeRoleWithSAMLOutput {
 func (r *rig) whoAmI(key, secret, session string) (*sts.GetCallerIdentityOutput, error) {
 	c := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: awssdk.String(stsURL), HTTPClient: r.sts, Credentials: credentials.NewStaticCredentialsProvider(key, secret, session), RetryMaxAttempts: 1})
 	return c.GetCallerIdentity(r.ctx, &sts.GetCallerIdentityInput{})
+}
+
+const allowCanary = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:GetAccessKeyInfo","Resource":"*"}]}`
+
+// canary makes the one call that needs a permission.
+func (r *rig) canary(s map[string]string) error {
+	c := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: awssdk.String(stsURL), HTTPClient: r.sts, Credentials: credentials.NewStaticCredentialsProvider(s["sessionId"], s["sessionKey"], s["sessionToken"]), RetryMaxAttempts: 1})
+	_, err := c.GetAccessKeyInfo(r.ctx, &sts.GetAccessKeyInfoInput{AccessKeyId: awssdk.String(s["sessionId"])})
+	return err
+}
+
+// revoke is what the IAM console's "Revoke active sessions" puts into a role.
+func (r *rig) revoke(role string) error {
+	return r.PutRolePolicy(account, role, "AWSRevokeOlderSessions", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["*"],"Resource":["*"],"Condition":{"DateLessThan":{"aws:TokenIssueTime":"`+r.at(0)+`"}}}]}`)
+}
+
+// browse sends a browser's form to /saml and returns where it leads.
+func (r *rig) browse(method string, form url.Values) (string, error) {
+	address, body := webURL+"/saml", form.Encode()
+	if method == http.MethodGet {
+		address, body = address+"?"+body, ""
+	}
+	req, err := http.NewRequestWithContext(r.ctx, method, address, strings.NewReader(body))
+	must(err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := r.web.Do(req)
+	must(err)
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusFound {
+		return resp.Header.Get("Location"), nil
+	}
+	b, err := io.ReadAll(resp.Body)
+	must(err)
+	return string(b), fmt.Errorf("status %d", resp.StatusCode)
 }
 
 func (r *rig) session() map[string]string {
