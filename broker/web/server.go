@@ -55,6 +55,7 @@ type Config struct {
 	IdPOrigins map[broker.ProviderID][]string
 
 	Ready          func(ctx context.Context) error // nil: always ready
+	Observe        func(route string, status int)  // is told of each answer, route is the pattern; nil: nobody is
 	Logger         *slog.Logger
 	TrustedProxies []netip.Prefix   // whose X-Forwarded-For is believed
 	Now            func() time.Time // nil: time.Now
