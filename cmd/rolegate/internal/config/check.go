@@ -73,7 +73,7 @@ func (c *Config) checkServer(bad badFunc) {
 		if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
 			bad("metrics.listen", "%q is not ADDRESS:PORT", c.Metrics.Listen)
 		}
-		if c.Metrics.Listen == c.Listen {
+		if c.Metrics.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 			bad("metrics.listen", "%s is where people are served: metrics need a listener of their own", c.Listen)
 		}
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
 )
@@ -55,6 +56,30 @@ func newPair() pair {
 }
 
 var idpKey, evilKey = sync.OnceValue(newPair), sync.OnceValue(newPair)
+
+// keyFiles are the keys of every world, made once per run: RSA keys are slow to
+// make.
+var keyFiles = sync.OnceValue(func() map[string][]byte {
+	dir, err := os.MkdirTemp("", "rolegate-keys")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	if _, err := issuer.OpenKeys(dir, issuer.OpenOptions{Create: true}); err != nil {
+		panic(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		panic(err)
+	}
+	out := map[string][]byte{}
+	for _, e := range entries {
+		if out[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			panic(err)
+		}
+	}
+	return out
+})
 
 func idpMetadata() string {
 	return `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + idpEntity + `"><IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing"><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>` +
@@ -102,7 +127,9 @@ type world struct {
 	testing.TB
 	*server.Server
 	config   *config.Config
+	source   string // of config
 	dir      string
+	live     *server.Live // nil: the configuration does not change
 	aws      string
 	assumed  int // calls of STS
 	cookies  map[string]*http.Cookie
@@ -137,6 +164,15 @@ roles:
 	}
 	if err := os.WriteFile(filepath.Join(w.dir, "idp.xml"), []byte(idpMetadata()), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	w.source = text.String()
+	if err := os.Mkdir(filepath.Join(w.dir, "certs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range keyFiles() {
+		if err := os.WriteFile(filepath.Join(w.dir, "certs", name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var err error
 	if w.config, err = config.Parse(filepath.Join(w.dir, "rolegate.yaml"), []byte(text.String()), func(string) string { return "" }); err != nil {
@@ -200,13 +236,21 @@ func (w *world) do(method, path string, form url.Values) *http.Response {
 		r.AddCookie(c)
 	}
 	rec := httptest.NewRecorder()
-	w.Handler.ServeHTTP(rec, r)
+	w.handler().ServeHTTP(rec, r)
 	resp := rec.Result()
 	for _, c := range resp.Cookies() {
 		w.cookies[c.Name] = c
 	}
 	w.lastBody = rec.Body.String()
 	return resp
+}
+
+// handler is the live one if there is one.
+func (w *world) handler() http.Handler {
+	if w.live != nil {
+		return w.live
+	}
+	return w.Handler
 }
 
 // begin starts a sign-in and returns the request's id and RelayState.
