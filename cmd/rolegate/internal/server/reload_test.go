@@ -60,8 +60,7 @@ func newLiveWorld(t *testing.T) *liveWorld {
 	w.text = strings.Replace(w.source, "accounts:\n", oidcProvider+"accounts:\n", 1)
 	w.write("secret", "one")
 	w.write("rolegate.yaml", w.text)
-	load := func() (*config.Config, error) { return config.Load(w.file, func(string) string { return "" }) }
-	c, err := load()
+	c, err := w.load()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,9 +76,13 @@ func newLiveWorld(t *testing.T) *liveWorld {
 	if err := s.SAML["corp"].Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.live = server.NewLive(s, load)
+	w.live = server.NewLive(s, w.load)
 	w.Server = s
 	return w
+}
+
+func (w *liveWorld) load() (*config.Config, error) {
+	return config.Load(w.file, func(string) string { return "" })
 }
 
 func (w *liveWorld) write(name, text string) {
