@@ -174,7 +174,7 @@ func (s *Server) mount() {
 	}).Mount(s.handle)
 	// Identity providers and IAM.
 	federation.New(federation.Config{
-		SignIn: s.c.SignIn, Sessions: s.sessions, SAML: s.c.SAML, Documents: s.c.Documents,
+		SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
 	}).Mount(s.handle)
 	// Programs.
 	s.handle("GET /api/v1/me", s.me)

@@ -246,7 +246,7 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 	sc := saml.Config{
 		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, MetadataURL: p.SAML.MetadataURL, MetadataFile: c.Path(p.SAML.MetadataFile),
 		IDPEntityID: p.SAML.EntityID, SignRequests: p.SAML.SignRequests == nil || *p.SAML.SignRequests, WantEncrypted: p.SAML.WantEncrypted,
-		InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
+		IDPInitiated: p.SAML.IDPInitiated, InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
 		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse,
 		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Held(issuer.SPEncryption)), Now: o.Now,
 		HTTP: outbound.New(outbound.Options{Configured: []string{p.SAML.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),

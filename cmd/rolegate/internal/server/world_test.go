@@ -93,15 +93,19 @@ func respond(t testing.TB, k pair, requestID string, groups int) string {
 	for n := range groups {
 		fmt.Fprintf(&values, "<saml:AttributeValue>corporate-group-%04d</saml:AttributeValue>", n)
 	}
+	answers := `InResponseTo="` + requestID + `"`
+	if requestID == "" {
+		answers = "" // unsolicited
+	}
 	now := time.Now().UTC()
 	at, until, id := now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339), rand.Text()
 	acs := portal + "/saml/corp/acs"
 	doc := etree.NewDocument()
-	if err := doc.ReadFromString(`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r` + id + `" Version="2.0" IssueInstant="` + at + `" Destination="` + acs + `" InResponseTo="` + requestID + `"><saml:Issuer>` + idpEntity + `</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:Response>`); err != nil {
+	if err := doc.ReadFromString(`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r` + id + `" Version="2.0" IssueInstant="` + at + `" Destination="` + acs + `" ` + answers + `><saml:Issuer>` + idpEntity + `</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:Response>`); err != nil {
 		t.Fatal(err)
 	}
 	in := etree.NewDocument()
-	if err := in.ReadFromString(`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a` + id + `" Version="2.0" IssueInstant="` + at + `"><saml:Issuer>` + idpEntity + `</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">alice-0001</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData InResponseTo="` + requestID + `" NotOnOrAfter="` + until + `" Recipient="` + acs + `"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="` + at + `" NotOnOrAfter="` + until + `"><saml:AudienceRestriction><saml:Audience>` + portal + `/saml/corp/metadata</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="` + at + `" SessionIndex="s1"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name="username"><saml:AttributeValue>alice</saml:AttributeValue></saml:Attribute><saml:Attribute Name="email"><saml:AttributeValue>alice@example.com</saml:AttributeValue></saml:Attribute><saml:Attribute Name="groups">` + values.String() + `</saml:Attribute></saml:AttributeStatement></saml:Assertion>`); err != nil {
+	if err := in.ReadFromString(`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a` + id + `" Version="2.0" IssueInstant="` + at + `"><saml:Issuer>` + idpEntity + `</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">alice-0001</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData ` + answers + ` NotOnOrAfter="` + until + `" Recipient="` + acs + `"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="` + at + `" NotOnOrAfter="` + until + `"><saml:AudienceRestriction><saml:Audience>` + portal + `/saml/corp/metadata</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="` + at + `" SessionIndex="s1"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name="username"><saml:AttributeValue>alice</saml:AttributeValue></saml:Attribute><saml:Attribute Name="email"><saml:AttributeValue>alice@example.com</saml:AttributeValue></saml:Attribute><saml:Attribute Name="groups">` + values.String() + `</saml:Attribute></saml:AttributeStatement></saml:Assertion>`); err != nil {
 		t.Fatal(err)
 	}
 	signer, err := dsig.NewSigningContext(k.key, [][]byte{k.cert})
