@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
 )
 
 // TestIdPInitiated ensures that the wired server takes an unsolicited answer
@@ -26,6 +30,21 @@ func TestIdPInitiated(t *testing.T) {
 	if resp := w.do(http.MethodPost, "/saml/corp/acs", form); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("replayed: status %d", resp.StatusCode)
 	}
+	// Another node on the same store knows what this one took.
+	node, err := server.New(t.Context(), w.live.Current().Config(), server.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	if err := node.SAML["corp"].Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	here := w.live
+	w.live, w.Handler = nil, node.Handler
+	if resp := w.do(http.MethodPost, "/saml/corp/acs", form); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(w.lastBody, "used before") {
+		t.Errorf("replayed on another node: status %d\n%s", resp.StatusCode, w.lastBody)
+	}
+	w.live = here
 	if resp := w.do(http.MethodPost, "/saml/corp/agree", url.Values{"arrival": m[1:]}); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" {
 		t.Fatalf("status %d\n%s", resp.StatusCode, w.lastBody)
 	}
