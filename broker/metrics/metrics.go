@@ -69,7 +69,7 @@ func New(c Config) *Metrics {
 	m := &Metrics{
 		c: c, registry: prometheus.NewRegistry(),
 		requests:    counter("http_requests_total", "Requests answered, by route and class of status.", "route", "status"),
-		signIns:     counter("signins_total", "Sign-ins, by identity provider and outcome.", "provider", "outcome"),
+		signIns:     counter("sign_ins_total", "Sign-ins, by identity provider and outcome.", "provider", "outcome"),
 		mints:       counter("mints_total", "Assertions and tokens for AWS that were used or refused, by the way to STS and outcome.", "via", "outcome"),
 		storeErrors: counter("store_errors_total", "Operations that the store could not do.", "operation"),
 		reloads:     counter("config_reloads_total", "Tries to load the configuration again, by result.", "result"),

@@ -82,8 +82,8 @@ func TestCounts(t *testing.T) {
 	m.Request("", http.StatusNotFound)
 	m.Reload(errors.New("x"))
 	has(t, scrape(t, m),
-		`rolegate_signins_total{outcome="ok",provider="corp"} 1`,
-		`rolegate_signins_total{outcome="refused",provider="corp"} 1`,
+		`rolegate_sign_ins_total{outcome="ok",provider="corp"} 1`,
+		`rolegate_sign_ins_total{outcome="refused",provider="corp"} 1`,
 		`rolegate_mints_total{outcome="ok",via="saml"} 1`,
 		`rolegate_mints_total{outcome="refused",via="unknown"} 1`,
 		`rolegate_http_requests_total{route="GET /{$}",status="2xx"} 1`,
@@ -114,7 +114,7 @@ func TestStoreErrors(t *testing.T) {
 	_, _ = m.State(s).Get(t.Context(), "k")
 	text := scrape(t, m)
 	has(t, text, `rolegate_store_errors_total{operation="record_event"} 1`, `rolegate_store_errors_total{operation="get_state"} 1`)
-	if strings.Contains(text, "rolegate_signins_total{") {
+	if strings.Contains(text, "rolegate_sign_ins_total{") {
 		t.Error("a sign-in without an event was counted")
 	}
 }
@@ -139,5 +139,5 @@ func TestForeignTextIsNoLabel(t *testing.T) {
 	if strings.Contains(text, "planted") {
 		t.Error("foreign text is in the metrics")
 	}
-	has(t, text, `rolegate_signins_total{outcome="refused",provider="unknown"} 4`, `rolegate_mints_total{outcome="refused",via="unknown"} 8`)
+	has(t, text, `rolegate_sign_ins_total{outcome="refused",provider="unknown"} 4`, `rolegate_mints_total{outcome="refused",via="unknown"} 8`)
 }

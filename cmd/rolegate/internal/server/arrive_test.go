@@ -35,7 +35,7 @@ func TestIdPInitiated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer node.Close()
+	defer func() { _ = node.Close() }()
 	if err := node.SAML["corp"].Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -320,7 +320,7 @@ func digest(path string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	h := sha256.New()
 	if _, err := io.Copy(h, io.LimitReader(f, lookLimit)); err != nil {
 		return ""

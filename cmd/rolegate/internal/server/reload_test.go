@@ -313,13 +313,15 @@ func TestRunReloads(t *testing.T) {
 		hangup <- os.Interrupt // taken when the first is done
 	}
 	hup("https://127.0.0.1:1/metadata", idp.URL+"/one")
-	select {
-	case path := <-asked:
-		if path != "/one" {
-			t.Errorf("asked for %s", path)
+	for _, who := range []string{"the reload", "the loop of the new configuration"} {
+		select {
+		case path := <-asked:
+			if path != "/one" {
+				t.Errorf("%s asked for %s", who, path)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s did not fetch the new provider's metadata", who)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the new provider's metadata was not fetched")
 	}
 	if events := w.events(broker.OutcomeOK); len(events) == 0 || events[0].Detail["trigger"] != server.TriggerSignal {
 		t.Errorf("events %v", events)

@@ -64,7 +64,7 @@ var keyFiles = sync.OnceValue(func() map[string][]byte {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if _, err := issuer.OpenKeys(dir, issuer.OpenOptions{Create: true}); err != nil {
 		panic(err)
 	}
