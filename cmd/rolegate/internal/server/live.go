@@ -2,12 +2,8 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -68,9 +64,6 @@ func (l *Live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Current returns the server that new requests get.
 func (l *Live) Current() *Server { return l.current.Load() }
-
-// Config returns the configuration that the server was wired from.
-func (s *Server) Config() *config.Config { return s.config }
 
 // Reload loads the configuration and, if nothing is wrong with it, swaps it
 // whole. On any error the old one stays in use: [config.Problems] for what is
@@ -155,102 +148,6 @@ func (l *Live) refused(ctx context.Context, trigger string, err error) {
 	}
 }
 
-// next wires a server for c on the store and the keys of s. It takes over each
-// adapter that would be the same.
-func (s *Server) next(c *config.Config) (*Server, error) {
-	n := newServer(c, s.options)
-	n.Store, n.Sealer, n.keys, n.base, n.prior = s.Store, s.Sealer, s.keys, s.base, s
-	if err := n.assemble(); err != nil {
-		return nil, err
-	}
-	n.prior = nil // or every configuration ever used stays in memory
-	return n, nil
-}
-
-// refreshNew fetches the documents of the identity providers that are not taken
-// over from old, so that the first sign-in does not meet an empty page.
-func (s *Server) refreshNew(ctx context.Context, old *Server) {
-	ctx, cancel := context.WithTimeout(ctx, firstTry)
-	defer cancel()
-	var wg sync.WaitGroup
-	for id, sp := range s.SAML {
-		if old.SAML[id] != sp {
-			wg.Go(func() { _ = sp.Refresh(ctx) }) // its status has the error, and its loop tries again
-		}
-	}
-	for id, rp := range s.OIDC {
-		if old.OIDC[id] != rp {
-			wg.Go(func() { _ = rp.Refresh(ctx) })
-		}
-	}
-	wg.Wait()
-}
-
-// adapterSum is a digest of all that an identity provider's adapter is made
-// from, the content of files included but for the metadata, which is read again
-// anyway. Two adapters with the same sum do the same. What only the use cases
-// look at (name, identity, proof lists) is left out.
-func adapterSum(c *config.Config, p config.IdentityProvider) (string, error) {
-	p.Name, p.Identity, p.GroupsAbsent, p.MFA = "", config.Identity{}, "", config.MFA{}
-	var files []string
-	read := func(name string) error {
-		if name == "" {
-			return nil
-		}
-		b, err := os.ReadFile(c.Path(name))
-		files = append(files, string(b))
-		return err
-	}
-	err := read(c.Outbound.CAFile)
-	switch {
-	case p.SAML != nil:
-		err = errors.Join(err, read(p.SAML.MetadataCertificateFile))
-	case !p.OIDC.PrivateKeyJWT:
-		secret, secretErr := c.ClientSecret(p.OIDC)
-		err = errors.Join(err, secretErr)
-		files = append(files, secret.Hash())
-	}
-	if err != nil {
-		return "", fmt.Errorf("server: %s: %w", p.ID, err)
-	}
-	b, err := json.Marshal(struct {
-		Provider config.IdentityProvider
-		Outbound config.Outbound
-		IDToken  bool
-		Files    []string
-	}{p, c.Outbound, p.OIDC != nil && c.UsesIDPToken(), files})
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), err
-}
-
-// running is a set of loops at work.
-type running struct {
-	parent context.Context //nolint:containedctx // the loops' owner: Run, which waits for them
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
-func start(ctx context.Context, loops []func(context.Context)) *running {
-	inner, cancel := context.WithCancel(ctx)
-	r := &running{parent: ctx, cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(r.done)
-		run(inner, loops)
-	}()
-	return r
-}
-
-func (r *running) stop() {
-	r.cancel()
-	<-r.done
-}
-
-// replace ends the loops, waits for them, and starts others.
-func (r *running) replace(loops []func(context.Context)) *running {
-	r.stop()
-	return start(r.parent, loops)
-}
-
 // Run keeps the background loops going until ctx ends, and reloads the
 // configuration on each value of hangup and when the file has another content
 // in two looks. It returns when all loops have ended.
@@ -290,40 +187,4 @@ func (l *Live) watch(ctx context.Context, hangup <-chan os.Signal) {
 		}
 		_ = l.Reload(ctx, trigger) // logged and counted where it happened
 	}
-}
-
-// watcher notices a new content of a file. It polls: that works on every file
-// system, and through the symbolic links by which orchestrators swap files.
-type watcher struct {
-	path    string
-	seen    string // at the last look
-	handled string
-}
-
-// changed reports, once per content, that the file has another one. A file that
-// changed since the last look may be half-written: the next look decides. One
-// that cannot be read is no change.
-func (w *watcher) changed() bool {
-	now := digest(w.path)
-	settled := now == w.seen
-	w.seen = now
-	if now == "" || !settled || now == w.handled {
-		return false
-	}
-	w.handled = now
-	return true
-}
-
-// digest returns the hex SHA-256 of a file, "" if it cannot be read.
-func digest(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = f.Close() }() // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, lookLimit)); err != nil {
-		return ""
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
