@@ -31,6 +31,7 @@ var house = []room{
 	{"broker/issuer", 1, []string{"broker"}, "holds private keys, so it must not reach AWS"},
 	{"broker/federation", 1, []string{"broker"}, "talks to AWS, so it must not reach a private key"},
 	{"broker/sqlstore", 1, []string{"broker"}, "an adapter knows the domain and SQL"},
+	{"broker/metrics", 1, []string{"broker"}, "counts what the domain records, and knows Prometheus"},
 	{"broker/api", 1, []string{"broker"}, "wire types, shared by server and client"},
 	{"broker/web", 2, []string{"broker", "broker/api", "templates", "static"}, "pages and routes over the use cases"},
 	{"broker/sandbox", 2, []string{"broker"}, "shares no verifying or minting code with what it tests; broker.Secret only"},

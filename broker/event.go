@@ -12,6 +12,9 @@ const (
 	ActionListRoles   Action = "roles.list"
 	ActionCredentials Action = "credentials.issue"
 	ActionConsole     Action = "console.open"
+	ActionArrive      Action = "signin.arrive" // an answer that was not asked for; no session before the person agrees
+	ActionReload      Action = "config.reload"
+	ActionCertificate Action = "certificate.end"
 )
 
 // Outcome of an action.
@@ -21,7 +24,8 @@ type Outcome string
 const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeRefused Outcome = "refused"
-	OutcomeFailed  Outcome = "failed" // ours or a peer's fault, not a decision
+	OutcomeFailed  Outcome = "failed"  // ours or a peer's fault, not a decision
+	OutcomeWarning Outcome = "warning" // nothing is wrong yet
 )
 
 // Event is one audit record. Detail holds no secret. For each mint it holds

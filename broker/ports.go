@@ -17,6 +17,16 @@ type IdentityProvider interface {
 	Finish(ctx context.Context, r AuthRequest, form url.Values) (Authentication, error)
 }
 
+// UnsolicitedReceiver is an optional ability of an IdentityProvider: answers
+// that nobody here asked for (SAML profiles 4.1.5). FinishUnsolicited verifies
+// all that Finish does, and refuses an answer to any request. AcceptsUnsolicited
+// reports whether that was configured; where it was not, FinishUnsolicited is
+// CodeUnauthenticated.
+type UnsolicitedReceiver interface {
+	AcceptsUnsolicited() bool
+	FinishUnsolicited(ctx context.Context, form url.Values) (Authentication, error)
+}
+
 // TokenRefresher is an optional ability of an IdentityProvider: fresh tokens
 // from a refresh token, for [ViaIDPToken]. The answer must be about the same
 // subject; CodeUnauthenticated means that the person has to sign in again.

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -197,8 +198,10 @@ type FinishSignIn struct {
 }
 
 // SignedIn is the result of a sign-in. The token is shown once, to be set as
-// the session cookie.
+// the session cookie. If Arrival is set there is no session yet: the person has
+// to agree first.
 type SignedIn struct {
+	Arrival  *Arrival
 	Token    Secret
 	Session  *Session
 	ReturnTo string
@@ -243,6 +246,12 @@ func (s *SignIn) finish(ctx context.Context, t *Trace, in FinishSignIn) (SignedI
 		return SignedIn{}, err
 	}
 	r, err := s.takePending(ctx, t, in)
+	if errors.Is(err, errNoPending) {
+		if u, ok := p.IdP.(UnsolicitedReceiver); ok && u.AcceptsUnsolicited() {
+			a, err := s.arrive(ctx, t, p, u, in)
+			return SignedIn{Arrival: a}, err
+		}
+	}
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -256,32 +265,46 @@ func (s *SignIn) finish(ctx context.Context, t *Trace, in FinishSignIn) (SignedI
 	if err := s.guardReplay(ctx, t, p.ID, auth); err != nil {
 		return SignedIn{}, err
 	}
-	id, err := s.c.Mapper.Identity(ctx, auth)
+	id, err := s.identify(ctx, t, p, auth)
 	if err != nil {
 		return SignedIn{}, err
 	}
+	return s.open(ctx, t, p, r, auth, id)
+}
+
+// identify maps what was verified to an Identity and holds it to what every
+// sign-in needs.
+func (s *SignIn) identify(ctx context.Context, t *Trace, p Provider, auth Authentication) (Identity, error) {
+	id, err := s.c.Mapper.Identity(ctx, auth)
+	if err != nil {
+		return Identity{}, err
+	}
 	if id.Subject.Provider != p.ID || id.Subject.ID == "" {
-		return SignedIn{}, Errorf(CodeDenied, "Your identity provider did not say who you are in a lasting way.").
+		return Identity{}, Errorf(CodeDenied, "Your identity provider did not say who you are in a lasting way.").
 			Fix("Ask your administrator to send a persistent NameID, or to set identity.subject for %s.", p.ID)
 	}
 	t.Pass("identity", "%s as %s, %d groups, mfa %t", id.Subject, id.Username, len(id.Groups), id.MFA)
 	if p.MFA.Required && !id.MFA {
-		return SignedIn{}, (&Error{Code: CodeStepUp, StepUp: &StepUp{MFA: true},
+		return Identity{}, (&Error{Code: CodeStepUp, StepUp: &StepUp{MFA: true},
 			Message: "Your identity provider did not say that you used a second factor."}).
 			Fix("Sign in again with your second factor. If you did use one, tell your administrator: the proof did not arrive.")
 	}
-	return s.open(ctx, t, p, r, auth, id)
+	return id, nil
 }
+
+// errNoPending is the cause of a refusal because nothing was begun under the
+// state: the one case in which an answer may be an unsolicited one.
+var errNoPending = errors.New("no pending request under this state")
 
 func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {
 	stale := Errorf(CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").
 		Fix("Start again from the portal.")
 	if in.State == "" || len(in.State) > 128 {
-		return AuthRequest{}, stale.Because(fmt.Errorf("state of %d bytes", len(in.State)))
+		return AuthRequest{}, stale.Because(fmt.Errorf("%w (%d bytes)", errNoPending, len(in.State)))
 	}
 	b, err := s.c.State.Take(ctx, pendingKey(in.State))
 	if CodeOf(err) == CodeNotFound {
-		return AuthRequest{}, stale.Because(fmt.Errorf("no pending request under this state"))
+		return AuthRequest{}, stale.Because(errNoPending)
 	}
 	if err != nil {
 		return AuthRequest{}, err
@@ -360,7 +383,8 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	e := newEvent(ctx, now, ActionSignIn, OutcomeOK)
 	e.Actor, e.Username, e.Target, e.TraceID = id.Subject, id.Username, string(p.ID), t.ID
 	e.Detail = map[string]string{
-		"mfa": fmt.Sprint(id.MFA), "acr": id.AuthnContext.ACR, "amr": strings.Join(id.AuthnContext.AMR, " "),
+		"idp_initiated": fmt.Sprint(r.ID == ""),
+		"mfa":           fmt.Sprint(id.MFA), "acr": id.AuthnContext.ACR, "amr": strings.Join(id.AuthnContext.AMR, " "),
 		"session_name": sess.SessionName, "source_identity": sess.SourceIdentity,
 	}
 	if err := s.c.Events.Record(ctx, e); err != nil {

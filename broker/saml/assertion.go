@@ -184,6 +184,15 @@ func (c *check) subject(el *etree.Element, auth *broker.Authentication) (time.Ti
 	}
 	auth.Subject.ID = c.subjectID(name, auth.NameIDFormat, auth.NameID)
 	last := errors.New("the subject has no bearer confirmation")
+	if c.unsolicited {
+		// All of them, not only the one that is taken: what was made for a
+		// request is not to be had without it.
+		for _, data := range sub.FindElements("./SubjectConfirmation/SubjectConfirmationData") {
+			if err := c.answers(data, "confirmation"); err != nil {
+				return time.Time{}, err
+			}
+		}
+	}
 	for _, conf := range sub.ChildElements() {
 		if conf.Tag != "SubjectConfirmation" || conf.NamespaceURI() != nsAssertion || attr(conf, "Method") != bearer {
 			continue
@@ -208,8 +217,9 @@ func (c *check) confirmation(conf *etree.Element) (time.Time, error) {
 		return time.Time{}, errors.New("the confirmation has a NotBefore")
 	case attr(data, "Recipient") != c.sp.acs:
 		return time.Time{}, fmt.Errorf("the confirmation is for %.200q and not for %q", attr(data, "Recipient"), c.sp.acs)
-	case attr(data, "InResponseTo") != c.request.ID:
-		return time.Time{}, fmt.Errorf("the confirmation answers %.60q and not our request", attr(data, "InResponseTo"))
+	}
+	if err := c.answers(data, "confirmation"); err != nil {
+		return time.Time{}, err
 	}
 	return c.window(data)
 }

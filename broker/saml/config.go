@@ -54,6 +54,7 @@ type Config struct {
 	MetadataCertificate *x509.Certificate // if set, metadata must be signed by it
 	SignRequests        bool
 	WantEncrypted       bool // refuse plain assertions
+	IDPInitiated        bool // also take answers to no request
 	InsecureAllowCBC    bool // also decrypt AES-CBC, which is malleable
 	Binding             Binding
 	Signature           SignaturePolicy

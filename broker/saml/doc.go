@@ -19,6 +19,7 @@
 // Claims go by the exact Name of the attribute; a FriendlyName is a second key
 // where it is unambiguous. Values are trimmed and never split or folded.
 //
-// IdP-initiated responses are refused. Replay is guarded by the broker, which
+// IdP-initiated responses are refused unless IDPInitiated is set; then they must
+// name no request, and the broker asks the person before a session begins. Replay is guarded by the broker, which
 // gets the assertion's ID. No text of a response reaches a public message.
 package saml

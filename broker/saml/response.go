@@ -23,11 +23,32 @@ const oldest = broker.SignInTTL
 // and to nothing else. CodeUnauthenticated for whatever does not verify,
 // CodeUnavailable while the provider's metadata is not known.
 func (sp *ServiceProvider) Finish(ctx context.Context, r broker.AuthRequest, form url.Values) (broker.Authentication, error) {
+	if r.ID == "" {
+		return broker.Authentication{}, fmt.Errorf("saml: %s: a request without an ID", sp.c.ID)
+	}
+	return sp.finish(ctx, &check{request: r}, form)
+}
+
+// AcceptsUnsolicited reports whether answers to no request are taken.
+func (sp *ServiceProvider) AcceptsUnsolicited() bool { return sp.c.IDPInitiated }
+
+// FinishUnsolicited is [ServiceProvider.Finish] for an answer to no request: it
+// must not name one anywhere, so that an answer stolen from a sign-in in flight
+// is none.
+func (sp *ServiceProvider) FinishUnsolicited(ctx context.Context, form url.Values) (broker.Authentication, error) {
+	if !sp.c.IDPInitiated {
+		return broker.Authentication{}, broker.Errorf(broker.CodeUnauthenticated, "This sign-in did not begin here.").
+			Fix("Start from the portal.").Because(fmt.Errorf("saml: %s: idp_initiated is off", sp.c.ID))
+	}
+	return sp.finish(ctx, &check{unsolicited: true}, form)
+}
+
+func (sp *ServiceProvider) finish(ctx context.Context, c *check, form url.Values) (broker.Authentication, error) {
 	idp, err := sp.current()
 	if err != nil {
 		return broker.Authentication{}, err
 	}
-	c := &check{sp: sp, idp: idp, request: r, now: sp.c.Now(), trace: broker.TraceFrom(ctx)}
+	c.sp, c.idp, c.now, c.trace = sp, idp, sp.c.Now(), broker.TraceFrom(ctx)
 	auth, err := c.response(form)
 	if err != nil {
 		c.trace.Fail(c.step, "%v", err)
@@ -48,13 +69,27 @@ func (sp *ServiceProvider) Finish(ctx context.Context, r broker.AuthRequest, for
 // check is the verification of one response. Each step notes in the trace that
 // it passed; the one that refuses is noted by Finish.
 type check struct {
-	sp      *ServiceProvider
-	idp     *idp
-	request broker.AuthRequest
-	now     time.Time
-	trace   *broker.Trace
-	step    string // the check at work
-	skew    time.Duration
+	sp          *ServiceProvider
+	idp         *idp
+	request     broker.AuthRequest
+	unsolicited bool // there is no request
+	now         time.Time
+	trace       *broker.Trace
+	step        string // the check at work
+	skew        time.Duration
+}
+
+// answers checks the InResponseTo of el: our request's ID, or none at all where
+// there was no request (profiles 4.1.5).
+func (c *check) answers(el *etree.Element, what string) error {
+	got := attr(el, "InResponseTo")
+	switch {
+	case c.unsolicited && hasAttr(el, "InResponseTo"):
+		return fmt.Errorf("the %s answers %.60q, so it is no unsolicited one", what, got)
+	case !c.unsolicited && got != c.request.ID:
+		return fmt.Errorf("the %s answers %.60q and not our request %q", what, got, c.request.ID)
+	}
+	return nil
 }
 
 func (c *check) pass(format string, args ...any) { c.trace.Pass(c.step, format, args...) }
@@ -74,7 +109,7 @@ func (c *check) response(form url.Values) (broker.Authentication, error) {
 	if err := c.envelope(root, false); err != nil {
 		return broker.Authentication{}, err
 	}
-	c.pass("answers our request; the identity provider's clock is %s from ours, %s are allowed", c.skew, c.sp.c.ClockSkew)
+	c.pass("unsolicited: %t; the identity provider's clock is %s from ours, %s are allowed", c.unsolicited, c.skew, c.sp.c.ClockSkew)
 	assertion, err := c.verified(root)
 	if err != nil {
 		return broker.Authentication{}, err
@@ -121,8 +156,8 @@ func (c *check) envelope(root *etree.Element, signed bool) error {
 	if v := attr(root, "Version"); v != "2.0" {
 		return fmt.Errorf("version %.20q", v)
 	}
-	if got := attr(root, "InResponseTo"); got != c.request.ID {
-		return fmt.Errorf("the response answers %.60q and not our request %q", got, c.request.ID)
+	if err := c.answers(root, "response"); err != nil {
+		return err
 	}
 	if d := attr(root, "Destination"); d != c.sp.acs && (signed || hasAttr(root, "Destination")) {
 		return fmt.Errorf("the response is meant for %.200q and not for %q", d, c.sp.acs)

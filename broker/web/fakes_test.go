@@ -196,6 +196,7 @@ func (sealer) Open(sealed []byte, additional string) ([]byte, error) {
 // idp is an identity provider that vouches for auth.
 type idp struct {
 	id       broker.ProviderID
+	unasked  bool // takes answers to no request
 	post     bool
 	beginErr error
 	err      error
@@ -218,6 +219,12 @@ func (p *idp) Finish(_ context.Context, _ broker.AuthRequest, form url.Values) (
 		return broker.Authentication{}, p.err
 	}
 	return p.auth(), nil
+}
+
+func (p *idp) AcceptsUnsolicited() bool { return p.unasked }
+
+func (p *idp) FinishUnsolicited(ctx context.Context, form url.Values) (broker.Authentication, error) {
+	return p.Finish(ctx, broker.AuthRequest{}, form)
 }
 
 // aws is mapper, asserter and assumer.

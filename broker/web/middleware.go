@@ -165,6 +165,9 @@ func (s *Server) logAccess(next http.Handler) http.Handler {
 
 func (s *Server) logRequest(r *http.Request, rec *recorder, took time.Duration) {
 	info := requestFrom(r.Context())
+	if s.c.Observe != nil {
+		s.c.Observe(info.pattern, rec.status)
+	}
 	attrs := []slog.Attr{
 		slog.String("method", clip(r.Method, 20)), slog.String("path", clip(r.URL.Path, 200)), slog.String("route", info.pattern),
 		slog.Int("status", rec.status), slog.Int("bytes", rec.bytes), slog.Duration("took", took.Round(time.Microsecond)),

@@ -59,6 +59,9 @@ func everyPage(t *testing.T, h *house, look func(name string, a answer)) {
 	h.saml.post = true
 	look("post", h.get("/signin/okta"))
 	h.saml.post = false
+	h.saml.unasked = true
+	look("arrive", h.post("/saml/okta/acs", url.Values{"SAMLResponse": {"eA=="}, "RelayState": {hostile}}, fromElsewhere))
+	h.saml.unasked = false
 	h.signIn()
 	look("portal", h.get("/"))
 	look("portal", h.get("/?q="+q+"&page="+q+"&destination="+q+"&region="+q))

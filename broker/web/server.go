@@ -55,6 +55,7 @@ type Config struct {
 	IdPOrigins map[broker.ProviderID][]string
 
 	Ready          func(ctx context.Context) error // nil: always ready
+	Observe        func(route string, status int)  // is told of each answer, route is the pattern; nil: nobody is
 	Logger         *slog.Logger
 	TrustedProxies []netip.Prefix   // whose X-Forwarded-For is believed
 	Now            func() time.Time // nil: time.Now
@@ -173,7 +174,7 @@ func (s *Server) mount() {
 	}).Mount(s.handle)
 	// Identity providers and IAM.
 	federation.New(federation.Config{
-		SignIn: s.c.SignIn, Sessions: s.sessions, SAML: s.c.SAML, Documents: s.c.Documents,
+		SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
 	}).Mount(s.handle)
 	// Programs.
 	s.handle("GET /api/v1/me", s.me)

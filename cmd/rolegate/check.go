@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
 )
@@ -21,7 +22,7 @@ func (p *program) check() *cobra.Command {
 	live := false
 	cmd := &cobra.Command{
 		Use: "check", Short: "Check the configuration", Args: exactly(0, "rolegate check --config FILE [--live]"),
-		Long: "check reads the configuration and lists every problem, with --json as a list on standard\noutput. With --live it also fetches the metadata and discovery documents of the identity providers.",
+		Long: "check reads the configuration and lists every problem, with --json as a list on standard\noutput. With --live it also fetches the metadata and discovery documents of the identity providers\nand warns of certificates that end within 60 days.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.load()
 			if p.json && !live {
@@ -69,6 +70,7 @@ func (p *program) printProblems(err error) error {
 
 // checkLive fetches with throw-away keys and store: a check leaves nothing.
 func (p *program) checkLive(ctx context.Context, c *config.Config) error {
+	ends := ownCertificates(c)
 	dir, err := os.MkdirTemp("", "rolegate-check")
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
@@ -92,10 +94,32 @@ func (p *program) checkLive(ctx context.Context, c *config.Config) error {
 		}
 		fmt.Fprintf(p.stderr, "%s: reached%s\n", id, certificateNote(s, id))
 	}
+	p.printEnds(append(ends, server.MetadataCertificates(s.SAML)...))
 	if failed > 0 {
 		return broker.Errorf(broker.CodeUnavailable, "%d of %d identity providers failed", failed, len(results))
 	}
 	return nil
+}
+
+// ownCertificates lists those of the keys and files of the configuration. Keys
+// that are not there yet have none that could end.
+func ownCertificates(c *config.Config) []broker.CertificateEnd {
+	ends := server.FileCertificates(c)
+	if keys, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{}); err == nil {
+		ends = append(ends, server.KeyCertificates(keys)...)
+	}
+	return ends
+}
+
+// printEnds warns of every certificate that ends within 60 days.
+func (p *program) printEnds(all []broker.CertificateEnd) {
+	for _, a := range broker.DueCertificates(time.Now(), all) {
+		what := fmt.Sprintf("ends in %d days, on", int(a.Left/(24*time.Hour)))
+		if a.Left < 0 {
+			what = "has ended, on"
+		}
+		fmt.Fprintf(p.stderr, "warning: the certificate %s %s %s (SHA-256 %.16s)\n", a.Name(), what, a.NotAfter.UTC().Format(time.DateOnly), a.Fingerprint)
+	}
 }
 
 func certificateNote(s *server.Server, id broker.ProviderID) string {

@@ -9,11 +9,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
 )
@@ -24,6 +27,7 @@ const shutdownTime = 15 * time.Second
 func (p *program) serve() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the portal", Args: exactly(0, "rolegate serve --config FILE"),
+		Long: "serve runs the portal. On SIGHUP, and when the configuration file changes, it reads the configuration\nagain and swaps it whole; if anything is wrong with the new one, the old one stays in use.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.load()
 			if err != nil {
@@ -33,21 +37,24 @@ func (p *program) serve() *cobra.Command {
 			for _, r := range c.Relaxations() {
 				log.WarnContext(cmd.Context(), "INSECURE SETTING", "setting", r)
 			}
-			s, err := server.New(cmd.Context(), c, server.Options{Logger: log, Version: versionText()})
+			var live *server.Live
+			m := metrics.New(metrics.Config{Version: versionText(), State: func() metrics.State { return live.State() }})
+			s, err := server.New(cmd.Context(), c, server.Options{Logger: log, Version: versionText(), Metrics: m})
 			if err != nil {
 				return err
 			}
-			return errors.Join(p.serveUntilDone(cmd.Context(), c, s, log), s.Close())
+			live = server.NewLive(s, p.load)
+			return errors.Join(p.serveUntilDone(cmd.Context(), c, live, m, log), s.Close())
 		},
 	}
 }
 
-func (p *program) serveUntilDone(ctx context.Context, c *config.Config, s *server.Server, log *slog.Logger) error {
+func (p *program) serveUntilDone(ctx context.Context, c *config.Config, live *server.Live, m *metrics.Metrics, log *slog.Logger) error {
 	l, err := listen(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
-	h := server.HTTP(ctx, s.Handler, log)
+	h := server.HTTP(ctx, live, log)
 	if c.TLS != nil {
 		t := &certificates{cert: c.Path(c.TLS.CertFile), key: c.Path(c.TLS.KeyFile)}
 		if _, err := t.get(nil); err != nil {
@@ -57,8 +64,27 @@ func (p *program) serveUntilDone(ctx context.Context, c *config.Config, s *serve
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// From here on a SIGHUP reloads; before, it ends the process as ever.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	var wg sync.WaitGroup
-	wg.Go(func() { s.Run(ctx) })
+	if c.Metrics.Listen != "" {
+		ml, err := listen(ctx, c.Metrics.Listen)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", m.Handler())
+		mh := server.HTTP(ctx, mux, log)
+		log.InfoContext(ctx, "metrics", "listen", ml.Addr().String())
+		wg.Go(func() {
+			if err := serveHTTP(ctx, mh, ml); err != nil {
+				log.ErrorContext(ctx, "metrics are not served any more", "error", err)
+			}
+		})
+	}
+	wg.Go(func() { live.Run(ctx, hangup) })
 	log.InfoContext(ctx, "ready", "public_url", c.PublicURL, "listen", l.Addr().String(), "version", versionText())
 	err = serveHTTP(ctx, h, l)
 	cancel()

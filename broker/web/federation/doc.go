@@ -4,6 +4,7 @@
 //
 //	GET  /saml/{idp}/metadata                SAML metadata 2.3.2, one entity per provider
 //	POST /saml/{idp}/acs                     SAML bindings 3.5; cross-site by nature
+//	POST /saml/{idp}/agree                   the click that an unsolicited answer needs (profiles 4.1.5)
 //	GET  /oidc/{idp}/callback                OpenID Connect core 3.1.2.5
 //	GET  /aws/saml/metadata                  our metadata, to register in IAM
 //	GET  /.well-known/openid-configuration   our discovery document

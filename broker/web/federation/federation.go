@@ -29,6 +29,7 @@ type Documents struct {
 type Config struct {
 	SignIn    *broker.SignIn
 	Sessions  *session.Manager
+	Pages     *page.Set
 	SAML      map[broker.ProviderID]MetadataSource // our side of each SAML provider
 	Documents Documents
 }
@@ -46,6 +47,7 @@ type Handle = func(pattern string, h func(http.ResponseWriter, *http.Request) er
 func (f *Federation) Mount(handle Handle) {
 	handle("GET /saml/{idp}/metadata", f.metadata)
 	handle(PatternACS, f.acs)
+	handle("POST /saml/{idp}/agree", f.agree)
 	handle("GET /oidc/{idp}/callback", f.callback)
 	f.document(handle, "GET /aws/saml/metadata", "application/samlmetadata+xml", f.c.Documents.Metadata)
 	f.document(handle, "GET /.well-known/openid-configuration", "application/json", f.c.Documents.Discovery)
@@ -102,14 +104,26 @@ func (f *Federation) finish(w http.ResponseWriter, r *http.Request, id broker.Pr
 		Provider: id, State: state, Binding: f.c.Sessions.Binding(r), Form: form,
 	})
 	if err != nil {
-		fail := &page.Failure{Err: err, TraceID: traceID, Provider: id, ReturnTo: "/"}
-		for _, p := range f.c.SignIn.Providers() {
-			if p.ID == id {
-				fail.Name = p.Name
-			}
-		}
-		return fail
+		return f.failure(id, traceID, err)
 	}
+	if out.Arrival != nil {
+		return f.ask(w, out.Arrival)
+	}
+	return f.begin(w, out)
+}
+
+func (f *Federation) failure(id broker.ProviderID, traceID string, err error) error {
+	fail := &page.Failure{Err: err, TraceID: traceID, Provider: id, ReturnTo: "/"}
+	for _, p := range f.c.SignIn.Providers() {
+		if p.ID == id {
+			fail.Name = p.Name
+		}
+	}
+	return fail
+}
+
+// begin gives the browser its session and sends it on.
+func (f *Federation) begin(w http.ResponseWriter, out broker.SignedIn) error {
 	if err := f.c.Sessions.Start(w, out.Token); err != nil {
 		return err
 	}

@@ -69,6 +69,14 @@ func (c *Config) checkServer(bad badFunc) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		bad("listen", "%q is not ADDRESS:PORT", c.Listen)
 	}
+	if c.Metrics.Listen != "" {
+		if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
+			bad("metrics.listen", "%q is not ADDRESS:PORT", c.Metrics.Listen)
+		}
+		if c.Metrics.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+			bad("metrics.listen", "%s is where people are served: metrics need a listener of their own", c.Listen)
+		}
+	}
 	if path, ok := strings.CutPrefix(c.Store, "sqlite:"); !ok || path == "" {
 		bad("store", "%q is not sqlite:FILE", c.Store)
 	}

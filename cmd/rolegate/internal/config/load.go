@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -72,7 +74,8 @@ func Load(path string, env func(string) string) (*Config, error) {
 
 // Parse is [Load] with the bytes given; path serves messages and relative paths.
 func Parse(path string, b []byte, env func(string) string) (*Config, error) {
-	c := &Config{file: path, dir: filepath.Dir(path), env: env}
+	sum := sha256.Sum256(b)
+	c := &Config{file: path, dir: filepath.Dir(path), env: env, digest: hex.EncodeToString(sum[:])}
 	if len(b) > maxFile {
 		return nil, Problems{{File: path, Message: fmt.Sprintf("the file is larger than %d bytes", maxFile)}}
 	}

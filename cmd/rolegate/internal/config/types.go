@@ -25,12 +25,14 @@ type Config struct {
 	RoleSession       RoleSession        `yaml:"role_session,omitempty"`
 	AWS               AWS                `yaml:"aws,omitempty"`
 	Outbound          Outbound           `yaml:"outbound,omitempty"`
+	Metrics           Metrics            `yaml:"metrics,omitempty"`
 
 	InsecureAWSEndpoints *AWSEndpoints `yaml:"insecure_aws_endpoints,omitempty" jsonschema_description:"Replace AWS's hosts; for a sandbox only."`
 
 	file   string
 	dir    string
 	env    func(string) string
+	digest string // of the file's bytes
 	root   *yaml.Node
 	engine engine
 }
@@ -78,6 +80,7 @@ type SAML struct {
 	Signature               string   `yaml:"signature,omitempty" jsonschema:"enum=assertion,enum=response,enum=both,enum=either" jsonschema_description:"What must be signed, default assertion."`
 	ClockSkew               Duration `yaml:"clock_skew,omitempty" jsonschema_description:"Default 60s, at most 5m."`
 	MaxResponse             int      `yaml:"max_response,omitempty" jsonschema_description:"Largest SAMLResponse in bytes of base64, default 262144."`
+	IDPInitiated            bool     `yaml:"idp_initiated,omitempty" jsonschema_description:"Also take answers that were not asked for, after one click of the person. Default false."`
 	InsecureAllowCBC        bool     `yaml:"insecure_allow_cbc,omitempty" jsonschema_description:"Decrypt AES-CBC, which can be tampered with."`
 }
 
@@ -203,6 +206,11 @@ type AWSEndpoints struct {
 type Outbound struct {
 	Allow  []string `yaml:"allow,omitempty" jsonschema_description:"Further hosts that may be private and that documents may name."`
 	CAFile string   `yaml:"ca_file,omitempty" jsonschema_description:"Further roots for outgoing TLS, PEM."`
+}
+
+// Metrics says where numbers for Prometheus are served.
+type Metrics struct {
+	Listen string `yaml:"listen,omitempty" jsonschema_description:"Address of a listener of its own for /metrics, like 127.0.0.1:9464. Default: none. It asks nobody for a password."`
 }
 
 // Duration is a time.Duration written like 90s or 8h.

@@ -17,6 +17,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/federation"
 	"github.com/rolegate/rolegate/broker/issuer"
+	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/broker/oidc"
 	"github.com/rolegate/rolegate/broker/saml"
 	"github.com/rolegate/rolegate/broker/sqlstore"
@@ -33,6 +34,7 @@ type Options struct {
 	Roots   *x509.CertPool    // for outgoing TLS; nil: the system's and outbound.ca_file
 	Now     func() time.Time  // nil: time.Now
 	Logger  *slog.Logger      // needed
+	Metrics *metrics.Metrics  // nil: nothing is counted
 	Version string
 }
 
@@ -45,7 +47,14 @@ type Server struct {
 	SAML    map[broker.ProviderID]*saml.ServiceProvider
 	OIDC    map[broker.ProviderID]*oidc.RelyingParty
 
-	loops []func(context.Context)
+	config  *config.Config
+	options Options // as given
+	keys    *issuer.Keys
+	sums    map[broker.ProviderID]string // of what each adapter was made from
+	prior   *Server                      // whose adapters are taken over while wiring, else nil
+
+	base  []func(context.Context) // loops of the store and the like, which outlive a configuration
+	loops []func(context.Context) // loops of this configuration
 }
 
 // New wires a server. It opens the store and the keys (making them if the key
@@ -55,22 +64,16 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Roots == nil {
-		if o.Roots, err = roots(c); err != nil {
-			return nil, err
-		}
-	}
-	s := &Server{SAML: map[broker.ProviderID]*saml.ServiceProvider{}, OIDC: map[broker.ProviderID]*oidc.RelyingParty{}}
+	s := newServer(c, o)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	keys, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: true, Now: o.Now})
-	if err != nil {
+	if s.keys, err = issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: true, Now: o.Now}); err != nil {
 		return nil, err
 	}
-	if s.Sealer, err = keys.Sealer(); err != nil {
+	if s.Sealer, err = s.keys.Sealer(); err != nil {
 		return nil, err
 	}
 	path, _ := strings.CutPrefix(c.Store, "sqlite:")
@@ -80,11 +83,30 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	if err != nil {
 		return nil, err
 	}
-	s.loops = append(s.loops, s.Store.Run)
-	if s.Issuer, err = newIssuer(c, keys, o); err != nil {
-		return nil, err
+	s.base = append(s.base, s.Store.Run)
+	return s, s.assemble()
+}
+
+func newServer(c *config.Config, o Options) *Server {
+	return &Server{
+		config: c, options: o, sums: map[broker.ProviderID]string{},
+		SAML: map[broker.ProviderID]*saml.ServiceProvider{}, OIDC: map[broker.ProviderID]*oidc.RelyingParty{},
 	}
-	return s, s.wire(c, keys, o)
+}
+
+// assemble makes all that depends on the configuration, on top of the store and
+// the keys.
+func (s *Server) assemble() (err error) {
+	c, o := s.config, s.options
+	if o.Roots == nil {
+		if o.Roots, err = roots(c); err != nil {
+			return err
+		}
+	}
+	if s.Issuer, err = newIssuer(c, s.keys, o); err != nil {
+		return err
+	}
+	return s.wire(c, s.keys, o)
 }
 
 func newIssuer(c *config.Config, keys *issuer.Keys, o Options) (*issuer.Issuer, error) {
@@ -115,16 +137,17 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		return err
 	}
 	limits := broker.SessionLimits{Idle: time.Duration(c.Session.Idle), Absolute: time.Duration(c.Session.Absolute)}
+	state, sessions, events := o.Metrics.State(s.Store), o.Metrics.Sessions(s.Store), o.Metrics.Recorder(s.Store)
 	signIn := broker.NewSignIn(broker.SignInConfig{
-		Providers: providers, Mapper: c.Engine(), State: s.Store, Sessions: s.Store, Names: s.Store, Identities: s.Store,
-		Events: s.Store, Sealer: s.Sealer, Limits: limits, Now: o.Now,
+		Providers: providers, Mapper: c.Engine(), State: state, Sessions: sessions, Names: s.Store, Identities: s.Store,
+		Events: events, Sealer: s.Sealer, Limits: limits, Now: o.Now,
 	})
 	refreshers := map[broker.ProviderID]broker.TokenRefresher{}
 	for id, rp := range s.OIDC {
 		refreshers[id] = rp
 	}
 	access := broker.NewAccess(broker.AccessConfig{
-		Sessions: s.Store, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: s.Store,
+		Sessions: sessions, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: events,
 		Sealer: s.Sealer, Refreshers: refreshers, PortalURL: c.PublicURL, Limits: limits, Now: o.Now,
 	})
 	proxies, err := c.Proxies()
@@ -140,10 +163,10 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: broker.Traces{State: s.Store, Now: o.Now}, SAML: metadata,
+		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: broker.Traces{State: state, Now: o.Now}, SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
-		Ready: s.Store.Ping, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
+		Ready: s.Store.Ping, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
 	})
 	return err
 }
@@ -175,14 +198,23 @@ func newFederation(c *config.Config, o Options) (*federation.Federation, error) 
 func (s *Server) providers(c *config.Config, keys *issuer.Keys, o Options) ([]broker.Provider, error) {
 	var out []broker.Provider
 	for _, p := range c.IdentityProviders {
+		sum, err := adapterSum(c, p)
+		if err != nil {
+			return nil, err
+		}
 		x := broker.Provider{ID: broker.ProviderID(p.ID), Name: p.Name, MFA: p.MFA.Policy()}
 		for _, d := range p.EmailDomains {
 			x.EmailDomains = append(x.EmailDomains, strings.ToLower(d))
 		}
+		s.sums[x.ID] = sum
+		same := s.prior != nil && s.prior.sums[x.ID] == sum
 		if p.SAML != nil {
 			sp, err := newSAML(c, p, keys, o)
 			if err != nil {
 				return nil, err
+			}
+			if same {
+				sp = s.prior.SAML[x.ID] // with the metadata that it knows
 			}
 			s.SAML[x.ID], x.IdP = sp, sp
 			s.loops = append(s.loops, sp.Run)
@@ -190,6 +222,9 @@ func (s *Server) providers(c *config.Config, keys *issuer.Keys, o Options) ([]br
 			rp, err := newOIDC(c, p, keys, o)
 			if err != nil {
 				return nil, err
+			}
+			if same {
+				rp = s.prior.OIDC[x.ID]
 			}
 			s.OIDC[x.ID], x.IdP = rp, rp
 			s.loops = append(s.loops, rp.Run)
@@ -211,7 +246,7 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 	sc := saml.Config{
 		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, MetadataURL: p.SAML.MetadataURL, MetadataFile: c.Path(p.SAML.MetadataFile),
 		IDPEntityID: p.SAML.EntityID, SignRequests: p.SAML.SignRequests == nil || *p.SAML.SignRequests, WantEncrypted: p.SAML.WantEncrypted,
-		InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
+		IDPInitiated: p.SAML.IDPInitiated, InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
 		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse,
 		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Held(issuer.SPEncryption)), Now: o.Now,
 		HTTP: outbound.New(outbound.Options{Configured: []string{p.SAML.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
@@ -297,8 +332,12 @@ func (s *Server) Refresh(ctx context.Context) map[broker.ProviderID]error {
 
 // Run keeps the background loops going until ctx ends, then waits for them.
 func (s *Server) Run(ctx context.Context) {
+	run(ctx, slices.Concat(s.base, s.loops))
+}
+
+func run(ctx context.Context, loops []func(context.Context)) {
 	var wg sync.WaitGroup
-	for _, loop := range s.loops {
+	for _, loop := range loops {
 		wg.Go(func() { loop(ctx) })
 	}
 	wg.Wait()

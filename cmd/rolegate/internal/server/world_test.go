@@ -26,6 +26,7 @@ import (
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
 
+	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
 )
@@ -56,6 +57,30 @@ func newPair() pair {
 
 var idpKey, evilKey = sync.OnceValue(newPair), sync.OnceValue(newPair)
 
+// keyFiles are the keys of every world, made once per run: RSA keys are slow to
+// make.
+var keyFiles = sync.OnceValue(func() map[string][]byte {
+	dir, err := os.MkdirTemp("", "rolegate-keys")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if _, err := issuer.OpenKeys(dir, issuer.OpenOptions{Create: true}); err != nil {
+		panic(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		panic(err)
+	}
+	out := map[string][]byte{}
+	for _, e := range entries {
+		if out[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			panic(err)
+		}
+	}
+	return out
+})
+
 func idpMetadata() string {
 	return `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + idpEntity + `"><IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing"><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>` +
 		base64.StdEncoding.EncodeToString(idpKey().cert) + `</X509Certificate></X509Data></KeyInfo></KeyDescriptor><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example.com/sso"/></IDPSSODescriptor></EntityDescriptor>`
@@ -68,15 +93,19 @@ func respond(t testing.TB, k pair, requestID string, groups int) string {
 	for n := range groups {
 		fmt.Fprintf(&values, "<saml:AttributeValue>corporate-group-%04d</saml:AttributeValue>", n)
 	}
+	answers := `InResponseTo="` + requestID + `"`
+	if requestID == "" {
+		answers = "" // unsolicited
+	}
 	now := time.Now().UTC()
 	at, until, id := now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339), rand.Text()
 	acs := portal + "/saml/corp/acs"
 	doc := etree.NewDocument()
-	if err := doc.ReadFromString(`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r` + id + `" Version="2.0" IssueInstant="` + at + `" Destination="` + acs + `" InResponseTo="` + requestID + `"><saml:Issuer>` + idpEntity + `</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:Response>`); err != nil {
+	if err := doc.ReadFromString(`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r` + id + `" Version="2.0" IssueInstant="` + at + `" Destination="` + acs + `" ` + answers + `><saml:Issuer>` + idpEntity + `</saml:Issuer><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status></samlp:Response>`); err != nil {
 		t.Fatal(err)
 	}
 	in := etree.NewDocument()
-	if err := in.ReadFromString(`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a` + id + `" Version="2.0" IssueInstant="` + at + `"><saml:Issuer>` + idpEntity + `</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">alice-0001</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData InResponseTo="` + requestID + `" NotOnOrAfter="` + until + `" Recipient="` + acs + `"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="` + at + `" NotOnOrAfter="` + until + `"><saml:AudienceRestriction><saml:Audience>` + portal + `/saml/corp/metadata</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="` + at + `" SessionIndex="s1"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name="username"><saml:AttributeValue>alice</saml:AttributeValue></saml:Attribute><saml:Attribute Name="email"><saml:AttributeValue>alice@example.com</saml:AttributeValue></saml:Attribute><saml:Attribute Name="groups">` + values.String() + `</saml:Attribute></saml:AttributeStatement></saml:Assertion>`); err != nil {
+	if err := in.ReadFromString(`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a` + id + `" Version="2.0" IssueInstant="` + at + `"><saml:Issuer>` + idpEntity + `</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">alice-0001</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData ` + answers + ` NotOnOrAfter="` + until + `" Recipient="` + acs + `"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="` + at + `" NotOnOrAfter="` + until + `"><saml:AudienceRestriction><saml:Audience>` + portal + `/saml/corp/metadata</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="` + at + `" SessionIndex="s1"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name="username"><saml:AttributeValue>alice</saml:AttributeValue></saml:Attribute><saml:Attribute Name="email"><saml:AttributeValue>alice@example.com</saml:AttributeValue></saml:Attribute><saml:Attribute Name="groups">` + values.String() + `</saml:Attribute></saml:AttributeStatement></saml:Assertion>`); err != nil {
 		t.Fatal(err)
 	}
 	signer, err := dsig.NewSigningContext(k.key, [][]byte{k.cert})
@@ -102,7 +131,9 @@ type world struct {
 	testing.TB
 	*server.Server
 	config   *config.Config
+	source   string // of config
 	dir      string
+	live     *server.Live // nil: the configuration does not change
 	aws      string
 	assumed  int // calls of STS
 	cookies  map[string]*http.Cookie
@@ -137,6 +168,15 @@ roles:
 	}
 	if err := os.WriteFile(filepath.Join(w.dir, "idp.xml"), []byte(idpMetadata()), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	w.source = text.String()
+	if err := os.Mkdir(filepath.Join(w.dir, "certs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range keyFiles() {
+		if err := os.WriteFile(filepath.Join(w.dir, "certs", name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var err error
 	if w.config, err = config.Parse(filepath.Join(w.dir, "rolegate.yaml"), []byte(text.String()), func(string) string { return "" }); err != nil {
@@ -200,13 +240,21 @@ func (w *world) do(method, path string, form url.Values) *http.Response {
 		r.AddCookie(c)
 	}
 	rec := httptest.NewRecorder()
-	w.Handler.ServeHTTP(rec, r)
+	w.handler().ServeHTTP(rec, r)
 	resp := rec.Result()
 	for _, c := range resp.Cookies() {
 		w.cookies[c.Name] = c
 	}
 	w.lastBody = rec.Body.String()
 	return resp
+}
+
+// handler is the live one if there is one.
+func (w *world) handler() http.Handler {
+	if w.live != nil {
+		return w.live
+	}
+	return w.Handler
 }
 
 // begin starts a sign-in and returns the request's id and RelayState.

@@ -1,0 +1,304 @@
+package broker_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// unasked brings an answer that nobody asked for.
+func (r *rig) unasked(t *testing.T, relay string, binding broker.Secret) (*broker.Arrival, error) {
+	t.Helper()
+	out, _, err := r.in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: relay, Binding: binding})
+	if !out.Token.IsZero() || len(r.mem.sessions) != 0 {
+		t.Fatal("a session without the person's word")
+	}
+	return out.Arrival, err
+}
+
+func arrived(t *testing.T) (*rig, *broker.Arrival) {
+	t.Helper()
+	r := newRig(t)
+	r.idp.unasked = true
+	a, err := r.unasked(t, "", broker.Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, a
+}
+
+func agreement(a *broker.Arrival) broker.AgreeToSignIn {
+	return broker.AgreeToSignIn{Provider: "okta", Token: a.Token, Binding: a.Binding}
+}
+
+// TestArrival ensures that an unsolicited answer makes a session when the
+// person agrees, at the fixed landing page, with both events and one trace.
+func TestArrival(t *testing.T) {
+	r, a := arrived(t)
+	if a.Identity.Username != "alice" || a.Provider.ID != "okta" {
+		t.Errorf("arrival %+v", a)
+	}
+	if e := r.lastEvent(t); e.Action != broker.ActionArrive || e.Outcome != broker.OutcomeOK || e.Actor.ID != "00u1" {
+		t.Errorf("event %+v", e)
+	}
+	out, traceID, err := r.in.Agree(t.Context(), agreement(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.acc.Authenticate(t.Context(), out.Token)
+	if err != nil || out.ReturnTo != "/" || s.SessionName != "alice@example.com" || s.NameID != r.idp.auth.NameID {
+		t.Errorf("%v to %q: %+v", err, out.ReturnTo, s)
+	}
+	if e := r.lastEvent(t); e.Action != broker.ActionSignIn || e.Detail["idp_initiated"] != "true" || e.TraceID != traceID {
+		t.Errorf("event %+v", e)
+	}
+	trace, err := broker.Traces{State: r.mem, Now: r.mem.now}.Find(t.Context(), traceID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, st := range trace.Steps() {
+		names = append(names, st.Name)
+	}
+	if got := strings.Join(names, " "); got != "signin.unsolicited idp.unsolicited replay identity signin.ask signin.agreed identity names session" {
+		t.Errorf("trace steps %q", got)
+	}
+}
+
+// TestArrivalAttacks ensures that nothing but the click of the person who was
+// asked, in the browser that was asked, makes a session of an unsolicited answer.
+func TestArrivalAttacks(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T) (*rig, error)
+		why  string
+	}{
+		{"idp_initiated is off", func(t *testing.T) (*rig, error) {
+			r := newRig(t)
+			_, err := r.unasked(t, "", broker.Secret{})
+			return r, err
+		}, "no pending request"},
+		{"a solicited sign-in's state does not make an answer unsolicited", func(t *testing.T) (*rig, error) {
+			r := newRig(t)
+			r.idp.unasked = true
+			r.begin(t)
+			_, err := r.unasked(t, r.idp.last.State, broker.Secret{}) // in another browser
+			return r, err
+		}, "binding cookie"},
+		{"login CSRF: the click comes from another browser", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			in := agreement(a)
+			in.Binding = broker.NewSecret(strings.Repeat("b", 43))
+			_, _, err := r.in.Agree(t.Context(), in)
+			return r, err
+		}, "binding cookie"},
+		{"login CSRF: the click comes without the cookie", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			in := agreement(a)
+			in.Binding = broker.Secret{}
+			_, _, err := r.in.Agree(t.Context(), in)
+			return r, err
+		}, "binding cookie"},
+		{"guessed token", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			in := agreement(a)
+			in.Token = broker.NewSecret(strings.Repeat("a", 43))
+			_, _, err := r.in.Agree(t.Context(), in)
+			return r, err
+		}, "no arrival"},
+		{"no token", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			in := agreement(a)
+			in.Token = broker.Secret{}
+			_, _, err := r.in.Agree(t.Context(), in)
+			return r, err
+		}, "no token"},
+		{"at another provider's route", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			in := agreement(a)
+			in.Provider = "other"
+			_, _, err := r.in.Agree(t.Context(), in)
+			return r, err
+		}, "was from okta"},
+		{"too late", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			r.clock = r.clock.Add(broker.ArrivalTTL)
+			_, _, err := r.in.Agree(t.Context(), agreement(a))
+			return r, err
+		}, ""},
+		{"switched off while the person was asked", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			r.idp.unasked = false
+			_, _, err := r.in.Agree(t.Context(), agreement(a))
+			return r, err
+		}, "not taken any more"},
+		{"replayed answer", func(t *testing.T) (*rig, error) {
+			r, _ := arrived(t)
+			_, err := r.unasked(t, "", broker.Secret{})
+			return r, err
+		}, "used before"},
+		{"replayed under a RelayState of its own", func(t *testing.T) (*rig, error) {
+			r, _ := arrived(t)
+			_, err := r.unasked(t, "https://evil.example", broker.Secret{})
+			return r, err
+		}, "used before"},
+		{"answer without an id for the replay guard", func(t *testing.T) (*rig, error) {
+			r := newRig(t)
+			r.idp.unasked, r.idp.auth.ReplayID = true, ""
+			_, err := r.unasked(t, "", broker.Secret{})
+			return r, err
+		}, "no replay guard"},
+		{"adapter refuses", func(t *testing.T) (*rig, error) {
+			r := newRig(t)
+			r.idp.unasked, r.idp.err = true, broker.Errorf(broker.CodeUnauthenticated, "The signature does not verify.")
+			_, err := r.unasked(t, "", broker.Secret{})
+			return r, err
+		}, "does not verify"},
+		{"adapter vouches for another provider", func(t *testing.T) (*rig, error) {
+			r := newRig(t)
+			r.idp.unasked, r.idp.auth.Subject.Provider = true, "other"
+			_, err := r.unasked(t, "", broker.Secret{})
+			return r, err
+		}, "vouched for"},
+		{"event cannot be recorded", func(t *testing.T) (*rig, error) {
+			r, a := arrived(t)
+			r.mem.noEvents = true
+			_, _, err := r.in.Agree(t.Context(), agreement(a))
+			r.mem.noEvents = false
+			return r, err
+		}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := tt.do(t)
+			if err == nil || !strings.Contains(err.Error(), tt.why) {
+				t.Errorf("error %v, want %q", err, tt.why)
+			}
+			if len(r.mem.sessions) != 0 {
+				t.Error("a session was made")
+			}
+		})
+	}
+}
+
+// TestArrivalIsTakenOnce ensures that one agreement makes one session.
+func TestArrivalIsTakenOnce(t *testing.T) {
+	r, a := arrived(t)
+	if _, _, err := r.in.Agree(t.Context(), agreement(a)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.in.Agree(t.Context(), agreement(a)); broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.mem.sessions) != 1 {
+		t.Errorf("error %v, %d sessions", err, len(r.mem.sessions))
+	}
+}
+
+// TestArrivalNeedsMFA ensures that a provider that must prove a second factor
+// must do so unasked too, before anybody is asked.
+func TestArrivalNeedsMFA(t *testing.T) {
+	r := newRig(t)
+	r.idp.unasked, r.idp.auth.AuthnContext.ACR = true, "pwd"
+	in := broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{{ID: "okta", IdP: r.idp, MFA: broker.MFAPolicy{Required: true}}},
+		Mapper:    r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+	})
+	out, _, err := in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta"})
+	if broker.CodeOf(err) != broker.CodeStepUp || out.Arrival != nil {
+		t.Errorf("error %v, arrival %v", err, out.Arrival)
+	}
+}
+
+// TestArrivalIsSealed ensures that the store sees neither the token nor who
+// arrived.
+func TestArrivalIsSealed(t *testing.T) {
+	r, a := arrived(t)
+	found := false
+	for k, v := range r.mem.state {
+		if strings.HasPrefix(k, "arrival/") {
+			found = true
+			for _, secret := range []string{a.Token.Reveal(), a.Binding.Reveal(), "alice"} {
+				if strings.Contains(k, secret) || strings.Contains(string(v), secret) {
+					t.Errorf("%s holds %q", k, secret)
+				}
+			}
+		}
+	}
+	if !found {
+		t.Error("no arrival in the store")
+	}
+}
+
+// TestArrivalReplacesOldSession ensures that agreeing ends the session that the
+// browser had.
+func TestArrivalReplacesOldSession(t *testing.T) {
+	r := newRig(t)
+	old := r.signIn(t)
+	r.idp.unasked, r.idp.auth.ReplayID = true, "_2"
+	out, _, err := r.in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := agreement(out.Arrival)
+	in.Replaces = old.Key
+	if _, _, err := r.in.Agree(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.mem.sessions[old.Key]; ok || len(r.mem.sessions) != 1 {
+		t.Errorf("%d sessions, old one there: %t", len(r.mem.sessions), ok)
+	}
+}
+
+// TestReplayOnAnotherNode ensures that an answer taken by one node is refused by
+// every other node on the same store, solicited and unsolicited.
+func TestReplayOnAnotherNode(t *testing.T) {
+	for _, unasked := range []bool{false, true} {
+		r := newRig(t)
+		r.idp.unasked = unasked
+		config := func(p broker.IdentityProvider) broker.SignInConfig {
+			return broker.SignInConfig{
+				Providers: []broker.Provider{{ID: "okta", IdP: p}}, Mapper: r.aws, State: r.mem, Sessions: r.mem,
+				Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+			}
+		}
+		other := *r.idp
+		nodes := []struct {
+			in *broker.SignIn
+			p  *idp
+		}{{broker.NewSignIn(config(r.idp)), r.idp}, {broker.NewSignIn(config(&other)), &other}}
+		var codes []broker.Code
+		for _, n := range nodes {
+			f := broker.FinishSignIn{Provider: "okta"}
+			if !unasked {
+				b, err := n.in.Begin(t.Context(), broker.BeginSignIn{Provider: "okta"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.State, f.Binding = n.p.last.State, b.Binding
+			}
+			_, _, err := n.in.Finish(t.Context(), f)
+			codes = append(codes, broker.CodeOf(err))
+		}
+		if !slices.Equal(codes, []broker.Code{"", broker.CodeUnauthenticated}) {
+			t.Errorf("unasked %t: codes %q", unasked, codes)
+		}
+	}
+}
+
+// TestBeginHereFinishThere ensures that a sign-in begun on one node ends on
+// another, once.
+func TestBeginHereFinishThere(t *testing.T) {
+	r := newRig(t)
+	b := r.begin(t)
+	there := broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{{ID: "okta", IdP: r.idp}}, Mapper: r.aws, State: r.mem, Sessions: r.mem,
+		Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: func() time.Time { return r.clock },
+	})
+	f := broker.FinishSignIn{Provider: "okta", State: r.idp.last.State, Binding: b.Binding}
+	if _, _, err := there.Finish(t.Context(), f); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := r.in.Finish(t.Context(), f); broker.CodeOf(err) != broker.CodeUnauthenticated {
+		t.Errorf("again here: %v", err)
+	}
+}
