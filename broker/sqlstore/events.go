@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -27,9 +28,15 @@ func (s *Store) Record(ctx context.Context, e broker.Event) error {
 	_, err = s.exec(ctx, "record event", `insert into events
 		(id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		id, micros(e.Time), string(e.Action), string(e.Outcome), string(e.Code), string(e.Actor.Provider), e.Actor.ID,
-		e.Username, e.Target, e.RequestID, e.TraceID, e.Remote, string(detail))
+		id, micros(e.Time), string(e.Action), string(e.Outcome), string(e.Code), clean(string(e.Actor.Provider)), clean(e.Actor.ID),
+		clean(e.Username), clean(e.Target), clean(e.RequestID), clean(e.TraceID), clean(e.Remote), string(detail))
 	return err
+}
+
+// clean replaces what PostgreSQL keeps in no text. An event about odd bytes must
+// be kept all the same.
+func clean(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }
 
 // EventFilter selects events; empty fields do not filter, and the zero filter
@@ -70,7 +77,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]broker.Event, erro
 		order += ` limit $` + strconv.Itoa(len(args))
 	}
 	var out []broker.Event
-	err := s.query(ctx, "list events", `select time, action, outcome, code, provider, subject_id, username, target,
+	err := s.query(listing(ctx), "list events", `select time, action, outcome, code, provider, subject_id, username, target,
 		request_id, trace_id, remote, detail from events where `+where+order, args, func(r *sql.Rows) error {
 		var e broker.Event
 		var at int64

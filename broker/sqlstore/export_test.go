@@ -9,3 +9,9 @@ func (s *Store) Pragma(ctx context.Context, name string) (write, read string, er
 	}
 	return write, read, err
 }
+
+// Setting returns a setting of a PostgreSQL connection.
+func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
+	err = s.read.QueryRowContext(ctx, "show "+name).Scan(&value)
+	return value, err
+}

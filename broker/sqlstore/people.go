@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rolegate/rolegate/broker"
@@ -23,6 +25,8 @@ func (s *Store) ClaimName(ctx context.Context, kind broker.NameKind, sub broker.
 	if sub.IsZero() {
 		return "", fmt.Errorf("sqlstore: a name for the incomplete subject %s", sub)
 	}
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
 	// Names do not change, so one that is there needs no lock.
 	var name string
 	err := s.query(ctx, "find name", nameOfSubject, []any{string(kind), string(sub.Provider), sub.ID},
@@ -89,14 +93,18 @@ func (s *Store) FindIdentities(ctx context.Context, user string) ([]broker.Ident
 		args = append(args, strings.ToLower(user))
 	}
 	var out []broker.IdentityRow
-	err := s.query(ctx, "find identities", `select provider, subject_id, username, email, seen_at, body from identities
-		where `+where+` order by username, provider, subject_id`, args, func(r *sql.Rows) error {
+	err := s.query(listing(ctx), "find identities", `select provider, subject_id, username, email, seen_at, body from identities
+		where `+where, args, func(r *sql.Rows) error {
 		var row broker.IdentityRow
 		var seen int64
 		err := r.Scan(&row.Subject.Provider, &row.Subject.ID, &row.Username, &row.Email, &seen, &row.Body)
 		row.SeenAt = fromMicros(seen)
 		out = append(out, row)
 		return err
+	})
+	// Here and not in the statement: engines differ in how they order texts.
+	slices.SortFunc(out, func(a, b broker.IdentityRow) int {
+		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.Subject.Provider, b.Subject.Provider), cmp.Compare(a.Subject.ID, b.Subject.ID))
 	})
 	return out, err
 }

@@ -3,10 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 
@@ -15,12 +13,6 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 )
-
-//go:embed migrations/sqlite/*.sql
-var migrations embed.FS
-
-// migrateAttempts bounds how often a migration that failed is tried.
-const migrateAttempts = 5
 
 // readers is how many connections read beside the one that writes.
 const readers = 4
@@ -46,7 +38,7 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 		return unavailable("open", err)
 	}
 	s.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, s.write); err != nil {
+	if err := migrate(ctx, s.write, goose.DialectSQLite3, "migrations/sqlite"); err != nil {
 		return errors.Join(err, s.write.Close())
 	}
 	if s.read, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)")); err != nil {
@@ -74,39 +66,6 @@ func ownFile(path string) error {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return f.Chmod(0o600)
-	}
-	return nil
-}
-
-// migrate applies what is missing. A schema from a newer rolegate is refused,
-// as this one does not know what its columns mean.
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return fmt.Errorf("sqlstore: migrations: %w", err)
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return fmt.Errorf("sqlstore: migrations: %w", err)
-	}
-	// Another process that opens the same file may apply a migration between
-	// this one's look and its own attempt. It then fails whole, and the next
-	// attempt finds it applied.
-	for range migrateAttempts {
-		if _, err = p.Up(ctx); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return unavailable("migrate", err)
-	}
-	have, known, err := p.GetVersions(ctx)
-	if err != nil {
-		return unavailable("migrate", err)
-	}
-	if have > known {
-		return broker.Errorf(broker.CodeInvalid, "The store was last used by a newer rolegate (schema %d, this one knows %d).", have, known).
-			Fix("Start the newer version, or restore the backup from before the upgrade.")
 	}
 	return nil
 }

@@ -65,6 +65,8 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 
 // Take reads and deletes in one transaction.
 func (s *Store) Take(ctx context.Context, key string) ([]byte, error) {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
 	var value []byte
 	err := s.inTx(ctx, "take", func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `delete from state where key = $1 and expires_at > $2 returning value`,

@@ -25,8 +25,15 @@ const (
 // Config says where the data is.
 type Config struct {
 	// DSN is "sqlite:" and the path of the file, which is created with mode
-	// 0600 if it is not there.
+	// 0600 if it is not there, or a URL like
+	// postgres://USER@HOST/DATABASE?sslmode=verify-full without a password.
 	DSN string
+	// The others are for PostgreSQL only.
+	Password           broker.Secret // zero: none is sent
+	Connections        int           // at most; 0: 20
+	TransactionPooling bool          // between us and the server is a pooler that changes connections between transactions
+	InsecureTLS        bool          // take a server elsewhere that does not prove its name
+
 	// PurgeFailed is told of each purge in [Store.Run] that did not work; nil:
 	// nobody is. The next one is tried all the same.
 	PurgeFailed func(error)
@@ -39,22 +46,40 @@ type Store struct {
 	prepared    sync.Map // statement to *sql.Stmt, per database
 	purgeFailed func(error)
 	now         func() time.Time
+	server      bool          // PostgreSQL: read and write are one pool
 	events      atomic.Uint32 // orders events of one microsecond
+}
+
+// Validate reports what is wrong with c, without opening anything: CodeInvalid.
+func (c Config) Validate() error {
+	if strings.HasPrefix(c.DSN, "postgres://") {
+		_, err := postgresConfig(c)
+		return err
+	}
+	kind, path, _ := strings.Cut(c.DSN, ":")
+	if kind != "sqlite" || path == "" || path == ":memory:" {
+		return broker.Errorf(broker.CodeInvalid, "The store must be sqlite: and the path of a file, or a postgres:// URL.")
+	}
+	return nil
 }
 
 // Open opens the database and brings its schema up to date. CodeInvalid for a
 // DSN that is not understood or a file that cannot be used, CodeUnavailable
 // when the database does not answer.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	kind, path, _ := strings.Cut(c.DSN, ":")
-	if kind != "sqlite" || path == "" || path == ":memory:" {
-		return nil, broker.Errorf(broker.CodeInvalid, "The store must be sqlite: and the path of a file.")
+	if err := c.Validate(); err != nil {
+		return nil, err
 	}
 	s := &Store{purgeFailed: c.PurgeFailed, now: c.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if err := s.openSQLite(ctx, path); err != nil {
+	path, file := strings.CutPrefix(c.DSN, "sqlite:")
+	open := func() error { return s.openPostgres(ctx, c) }
+	if file {
+		open = func() error { return s.openSQLite(ctx, path) }
+	}
+	if err := open(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -66,7 +91,10 @@ func (s *Store) Close() error {
 		_ = v.(*sql.Stmt).Close() // a statement ends with its connection anyway
 		return true
 	})
-	readErr := s.read.Close()
+	var readErr error
+	if !s.server {
+		readErr = s.read.Close()
+	}
 	// The writer last: closing it checkpoints the write-ahead log.
 	if err := s.write.Close(); err != nil {
 		return fmt.Errorf("sqlstore: close: %w", err)
@@ -79,6 +107,8 @@ func (s *Store) Close() error {
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
 	var n int
 	if err := s.read.QueryRowContext(ctx, `select count(*) from (select 1 from state limit 1) as t`).Scan(&n); err != nil {
 		return unavailable("ping", err)
@@ -86,7 +116,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Purge deletes what has expired: state, sessions, and sign-ins older than
+// Purge deletes what has expired: state, sessions, nodes, and sign-ins older than
 // [IdentityTTL]. Names and events stay. It returns how many rows went.
 func (s *Store) Purge(ctx context.Context) (int64, error) {
 	now := s.now()
@@ -98,9 +128,10 @@ func (s *Store) Purge(ctx context.Context) (int64, error) {
 		{`delete from state where key in (select key from state where expires_at <= $1 limit $2)`, now},
 		{`delete from sessions where key in (select key from sessions where expires_at <= $1 limit $2)`, now},
 		{`delete from identities where (provider, subject_id) in (select provider, subject_id from identities where seen_at <= $1 limit $2)`, now.Add(-IdentityTTL)},
+		{`delete from nodes where id in (select id from nodes where expires_at <= $1 limit $2)`, now},
 	} {
 		for {
-			n, err := s.exec(ctx, "purge", p.statement, micros(p.until), purgeBatch)
+			n, err := s.exec(listing(ctx), "purge", p.statement, micros(p.until), purgeBatch)
 			total += n
 			if err != nil {
 				return total, err
@@ -154,49 +185,97 @@ func (s *Store) prepare(ctx context.Context, db *sql.DB, text string) (*sql.Stmt
 // exec runs one writing statement in a transaction of its own and returns how
 // many rows it changed.
 func (s *Store) exec(ctx context.Context, what, text string, args ...any) (int64, error) {
-	stmt, err := s.prepare(ctx, s.write, text) //nolint:sqlclosecheck // it lives as long as the Store
-	if err != nil {
-		return 0, unavailable(what, err)
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		n, err := s.execOnce(ctx, text, args)
+		if err == nil {
+			return n, nil
+		}
+		if !again(err) || attempt == attempts {
+			return 0, unavailable(what, err)
+		}
 	}
-	res, err := stmt.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, unavailable(what, err)
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return 0, unavailable(what, err)
-	}
-	return n, nil
 }
 
-// query runs a reading statement and calls scan for each row.
-func (s *Store) query(ctx context.Context, what, text string, args []any, scan func(*sql.Rows) error) (err error) {
+func (s *Store) execOnce(ctx context.Context, text string, args []any) (int64, error) {
+	var res sql.Result
+	var err error
+	if s.server { // its driver prepares by itself
+		res, err = s.write.ExecContext(ctx, text, args...)
+	} else {
+		stmt, prepareErr := s.prepare(ctx, s.write, text) //nolint:sqlclosecheck // it lives as long as the Store
+		if prepareErr != nil {
+			return 0, prepareErr
+		}
+		res, err = stmt.ExecContext(ctx, args...)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// query runs a reading statement and calls scan for each row, not before the
+// statement has begun to answer. Scan must not have effects elsewhere when it
+// fails.
+func (s *Store) query(ctx context.Context, what, text string, args []any, scan func(*sql.Rows) error) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		rows, err := s.rows(ctx, text, args)
+		if err == nil {
+			if err = each(rows, scan); err == nil {
+				return nil
+			}
+			return unavailable(what, err)
+		}
+		if !again(err) && (!s.server || attempt > 1 || !lost(err)) || attempt == attempts {
+			return unavailable(what, err)
+		}
+	}
+}
+
+func (s *Store) rows(ctx context.Context, text string, args []any) (*sql.Rows, error) {
+	if s.server {
+		return s.read.QueryContext(ctx, text, args...)
+	}
 	stmt, err := s.prepare(ctx, s.read, text) //nolint:sqlclosecheck // it lives as long as the Store
 	if err != nil {
-		return unavailable(what, err)
+		return nil, err
 	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return unavailable(what, err)
-	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+func each(rows *sql.Rows, scan func(*sql.Rows) error) (err error) {
 	defer func() {
-		if closeErr := rows.Close(); err == nil && closeErr != nil {
-			err = unavailable(what, closeErr)
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
 		}
 	}()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return unavailable(what, err)
+			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return unavailable(what, err)
-	}
-	return nil
+	return rows.Err()
 }
 
-// inTx runs f in a transaction that holds the write lock from the beginning.
+// inTx runs f in a transaction, on SQLite one that holds the write lock from
+// the beginning. PostgreSQL may ask to run it again, so f has no effects but in
+// tx and in what it assigns. A method calls [Store.bound] before inTx.
 func (s *Store) inTx(ctx context.Context, what string, f func(*sql.Tx) error) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := s.inOneTx(ctx, what, f)
+		if !again(err) || attempt == attempts {
+			return err
+		}
+	}
+}
+
+func (s *Store) inOneTx(ctx context.Context, what string, f func(*sql.Tx) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return unavailable(what, err)
@@ -211,9 +290,41 @@ func (s *Store) inTx(ctx context.Context, what string, f func(*sql.Tx) error) er
 	return nil
 }
 
+// attempts bounds how often a transaction that the server undid is run.
+const attempts = 5
+
+// opTimeout bounds one method on a server, from waiting for a connection to the
+// commit, so that an outage is an answer and not a hanging page. listTimeout is
+// for those that go over many rows.
+const (
+	opTimeout   = 5 * time.Second
+	listTimeout = 50 * time.Second
+)
+
+type listKey struct{}
+
+// listing marks ctx as of a method that goes over many rows.
+func listing(ctx context.Context) context.Context { return context.WithValue(ctx, listKey{}, true) }
+
+// bound gives ctx the deadline of one method. A file on a local disk needs none:
+// its busy timeout is one.
+func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !s.server {
+		return ctx, func() {}
+	}
+	if ctx.Value(listKey{}) != nil {
+		return context.WithTimeout(ctx, listTimeout)
+	}
+	return context.WithTimeout(ctx, opTimeout)
+}
+
 func unavailable(what string, err error) error {
+	err = fmt.Errorf("sqlstore: %s: %w", what, err)
+	if unstorable(err) {
+		return broker.Errorf(broker.CodeInvalid, "Something that was sent holds characters that cannot be kept.").Because(err)
+	}
 	return broker.Errorf(broker.CodeUnavailable, "The place where sign-ins are kept does not answer.").
-		Fix("Try again in a minute.").Because(fmt.Errorf("sqlstore: %s: %w", what, err))
+		Fix("Try again in a minute.").Because(err)
 }
 
 // micros is how times are kept.

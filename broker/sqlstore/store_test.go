@@ -52,6 +52,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no path":          {"sqlite:", broker.CodeInvalid},
 		"memory":           {"sqlite::memory:", broker.CodeInvalid},
 		"another engine":   {"mysql://x", broker.CodeInvalid},
+		"half an address":  {"postgres://localhost", broker.CodeInvalid},
 		"no such folder":   {"sqlite:" + filepath.Join(dir, "none", "x.db"), broker.CodeInvalid},
 		"folder":           {"sqlite:" + dir, broker.CodeInvalid},
 		"not a database":   {"sqlite:" + broken, broker.CodeUnavailable},

@@ -80,9 +80,10 @@ func people(ctx context.Context, c *config.Config, file, user string) ([]broker.
 	if file != "" {
 		return fromFile(file, user)
 	}
-	path, _ := strings.CutPrefix(c.Store, "sqlite:")
-	if _, err := os.Stat(c.Path(path)); err != nil {
-		return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", c.Path(path))
+	if path := c.StoreFile(); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", path)
+		}
 	}
 	keys, err := openKeys(c, false)
 	if err != nil {
@@ -92,7 +93,11 @@ func people(ctx context.Context, c *config.Config, file, user string) ([]broker.
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + c.Path(path)})
+	sc, err := c.StoreConfig()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	store, err := sqlstore.Open(ctx, sc)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,9 @@ type Store interface {
 	broker.IdentityStore
 	broker.Recorder
 	broker.ShelfStore
+	SaveNode(ctx context.Context, id, keys string, ttl time.Duration) error
+	Nodes(ctx context.Context) (map[string]string, error)
+	DeleteNode(ctx context.Context, id string) error
 	Events(ctx context.Context, f sqlstore.EventFilter) ([]broker.Event, error)
 	Purge(ctx context.Context) (int64, error)
 	Ping(ctx context.Context) error
@@ -83,6 +86,8 @@ func Run(t *testing.T, open Open) {
 		{"identities end after 90 days", identityExpiry},
 		{"events", events},
 		{"event filters", eventFilters},
+		{"events of odd bytes", oddEvents},
+		{"nodes", nodes},
 		{"purge", purge},
 		{"durable after reopen", durable},
 		{"two nodes are one", twoNodes},
@@ -248,6 +253,9 @@ func closed(f fixture) {
 		"SaveID":      func() error { return f.SaveIdentity(ctx, identity(alice, "alice", "", Start)) },
 		"FindIDs":     func() error { _, err := f.FindIdentities(ctx, ""); return err },
 		"Record":      func() error { return f.Record(ctx, broker.Event{Time: Start}) },
+		"SaveNode":    func() error { return f.SaveNode(ctx, "a", "k", time.Minute) },
+		"Nodes":       func() error { _, err := f.Nodes(ctx); return err },
+		"DeleteNode":  func() error { return f.DeleteNode(ctx, "a") },
 		"Events":      func() error { _, err := f.Events(ctx, sqlstore.EventFilter{}); return err },
 		"Purge":       func() error { _, err := f.Purge(ctx); return err },
 		"Ping":        func() error { return f.Ping(ctx) },
@@ -256,4 +264,41 @@ func closed(f fixture) {
 			f.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func nodes(f fixture) {
+	ctx := f.Context()
+	other := f.again()
+	f.must(f.SaveNode(ctx, "a", "1 2", time.Minute))
+	f.must(other.SaveNode(ctx, "b", "1", time.Hour))
+	f.must(other.SaveNode(ctx, "b", "1 2 3", time.Hour))
+	got, err := f.Nodes(ctx)
+	f.must(err)
+	f.equal(map[string]string{"a": "1 2", "b": "1 2 3"}, got)
+	f.clock.advance(time.Minute)
+	got, err = other.Nodes(ctx)
+	f.must(err)
+	f.equal(map[string]string{"b": "1 2 3"}, got)
+	n, err := f.Purge(ctx)
+	f.must(err)
+	f.equal(int64(1), n)
+	f.must(f.DeleteNode(ctx, "b"))
+	f.must(f.DeleteNode(ctx, "b"))
+	got, err = other.Nodes(ctx)
+	f.must(err)
+	f.equal(map[string]string{}, got)
+}
+
+// oddEvents are kept: no database may refuse to record an attack for its bytes.
+func oddEvents(f fixture) {
+	ctx := f.Context()
+	e := event(0, broker.ActionSignIn, broker.OutcomeRefused, alice)
+	e.Username, e.Target, e.Actor.ID = "a\x00b", "\xff\xfe", "c\xc3"
+	e.Detail = map[string]string{"n": "\x00\xff"}
+	f.must(f.Record(ctx, e))
+	got, err := f.Events(ctx, sqlstore.EventFilter{})
+	f.must(err)
+	e.Username, e.Target, e.Actor.ID = "a\uFFFDb", "\uFFFD", "c\uFFFD"
+	e.Detail = map[string]string{"n": "\x00\uFFFD"}
+	f.equal([]broker.Event{e}, got)
 }

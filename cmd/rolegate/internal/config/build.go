@@ -13,6 +13,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/mapping"
+	"github.com/rolegate/rolegate/broker/sqlstore"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -100,22 +101,58 @@ func (c *Config) UsesIDPToken() bool {
 
 // ClientSecret returns the secret that an OIDC provider refers to.
 func (c *Config) ClientSecret(o *OIDC) (broker.Secret, error) {
-	if name, ok := strings.CutPrefix(o.ClientSecret, "env:"); ok {
+	return c.secret(o.ClientSecret, "client_secret_file", o.ClientSecretFile)
+}
+
+// secret follows a reference: env:NAME, or the file that key names.
+func (c *Config) secret(reference, key, file string) (broker.Secret, error) {
+	if name, ok := strings.CutPrefix(reference, "env:"); ok {
 		v := c.env(name)
 		if v == "" {
 			return broker.Secret{}, fmt.Errorf("the environment variable %s is not set", name)
 		}
 		return broker.NewSecret(v), nil
 	}
-	b, err := os.ReadFile(c.Path(o.ClientSecretFile))
+	b, err := os.ReadFile(c.Path(file))
 	if err != nil {
 		return broker.Secret{}, err
 	}
 	s := strings.TrimRight(string(b), "\r\n")
 	if s == "" {
-		return broker.Secret{}, errors.New("client_secret_file is empty")
+		return broker.Secret{}, errors.New(key + " is empty")
 	}
 	return broker.NewSecret(s), nil
+}
+
+// SharedStore reports whether the store is one that several nodes may share.
+func (c *Config) SharedStore() bool { return strings.HasPrefix(c.Store, "postgres://") }
+
+// StoreFile returns the path of the SQLite file, "" if there is none.
+func (c *Config) StoreFile() string {
+	path, _ := strings.CutPrefix(c.Store, "sqlite:")
+	if c.SharedStore() {
+		return ""
+	}
+	return c.Path(path)
+}
+
+// StoreConfig returns how to open the store. It reads the password.
+func (c *Config) StoreConfig() (sqlstore.Config, error) {
+	if !c.SharedStore() {
+		return sqlstore.Config{DSN: "sqlite:" + c.StoreFile()}, nil
+	}
+	sc := sqlstore.Config{
+		DSN: c.Store, Connections: c.StoreConnections, TransactionPooling: c.StorePooler == "transaction", InsecureTLS: c.InsecureStoreTLS,
+	}
+	if c.StorePassword == "" && c.StorePasswordFile == "" {
+		return sc, nil
+	}
+	password, err := c.secret(c.StorePassword, "store_password_file", c.StorePasswordFile)
+	if err != nil {
+		return sc, fmt.Errorf("the store's password: %w", err)
+	}
+	sc.Password = password
+	return sc, nil
 }
 
 // Relaxations lists every insecure_… setting that is on, to be shouted at
@@ -129,6 +166,9 @@ func (c *Config) Relaxations() []string {
 		if p.OIDC != nil && p.OIDC.InsecureHTTP {
 			out = append(out, "identity provider "+p.ID+": insecure_http")
 		}
+	}
+	if c.InsecureStoreTLS {
+		out = append(out, "insecure_store_tls: another server may answer for the database")
 	}
 	if c.InsecureAWSEndpoints != nil {
 		out = append(out, "insecure_aws_endpoints: this is not AWS")

@@ -77,9 +77,7 @@ func (c *Config) checkServer(bad badFunc) {
 			bad("metrics.listen", "%s is where people are served: metrics need a listener of their own", c.Listen)
 		}
 	}
-	if path, ok := strings.CutPrefix(c.Store, "sqlite:"); !ok || path == "" {
-		bad("store", "%q is not sqlite:FILE", c.Store)
-	}
+	c.checkStore(bad)
 	if c.TLS != nil && (c.TLS.CertFile == "" || c.TLS.KeyFile == "") {
 		bad("tls", "cert_file and key_file are both needed")
 	}
@@ -96,6 +94,42 @@ func (c *Config) checkServer(bad badFunc) {
 		if _, err := os.Stat(c.Path(c.Outbound.CAFile)); err != nil {
 			bad("outbound.ca_file", "%v", err)
 		}
+	}
+}
+
+func (c *Config) checkStore(bad badFunc) {
+	if !c.SharedStore() {
+		if path, ok := strings.CutPrefix(c.Store, "sqlite:"); !ok || path == "" {
+			shown := c.Store
+			if strings.Contains(shown, "@") { // there may be a password in it
+				shown = "the value"
+			}
+			bad("store", "%q is not sqlite:FILE or postgres://USER@HOST/DATABASE", shown)
+		}
+		if c.StorePassword != "" || c.StorePasswordFile != "" || c.StoreConnections != 0 || c.StorePooler != "" || c.InsecureStoreTLS {
+			bad("store", "the other store settings are for postgres:// only")
+		}
+		return
+	}
+	oneOf(bad, "store_pooler", c.StorePooler, "", "none", "transaction")
+	if c.StoreConnections < 0 || c.StoreConnections > 1000 {
+		bad("store_connections", "%d is not between 1 and 1000", c.StoreConnections)
+	}
+	if c.StorePassword != "" && !strings.HasPrefix(c.StorePassword, "env:") {
+		bad("store_password", "a password does not belong in this file: write env:NAME, or use store_password_file")
+		return
+	}
+	if c.StorePassword != "" && c.StorePasswordFile != "" {
+		bad("store_password", "one of store_password_file and store_password (env:NAME) is enough")
+		return
+	}
+	sc, err := c.StoreConfig()
+	if err != nil {
+		bad("store", "%v", err)
+		return
+	}
+	if err := sc.Validate(); err != nil {
+		bad("store", "%s %s", broker.Message(err), broker.Remedy(err))
 	}
 }
 

@@ -13,7 +13,11 @@ import (
 type Config struct {
 	PublicURL         string             `yaml:"public_url" jsonschema:"required" jsonschema_description:"Where people reach rolegate: https://host without a path; plain http on loopback names only."`
 	Listen            string             `yaml:"listen,omitempty" jsonschema_description:"Address to listen on, default 127.0.0.1:8080."`
-	Store             string             `yaml:"store,omitempty" jsonschema_description:"sqlite:FILE, default sqlite:rolegate.db."`
+	Store             string             `yaml:"store,omitempty" jsonschema_description:"sqlite:FILE, default sqlite:rolegate.db, or postgres://USER@HOST/DATABASE without the password, where several nodes share it."`
+	StorePasswordFile string             `yaml:"store_password_file,omitempty" jsonschema_description:"File with the password of PostgreSQL."`
+	StorePassword     string             `yaml:"store_password,omitempty" jsonschema:"pattern=^env:" jsonschema_description:"env:NAME of an environment variable with it; never the password itself."`
+	StoreConnections  int                `yaml:"store_connections,omitempty" jsonschema:"minimum=0,maximum=1000" jsonschema_description:"Most connections of this node to PostgreSQL, default 20."`
+	StorePooler       string             `yaml:"store_pooler,omitempty" jsonschema:"enum=none,enum=transaction" jsonschema_description:"transaction: a pooler such as pgbouncer in transaction mode is in between; default none."`
 	Keys              Keys               `yaml:"keys,omitempty"`
 	TLS               *TLS               `yaml:"tls,omitempty" jsonschema_description:"Serve HTTPS here; without it a proxy must."`
 	TrustedProxies    []string           `yaml:"trusted_proxies,omitempty" jsonschema_description:"Networks whose X-Forwarded-For is believed."`
@@ -26,6 +30,8 @@ type Config struct {
 	AWS               AWS                `yaml:"aws,omitempty"`
 	Outbound          Outbound           `yaml:"outbound,omitempty"`
 	Metrics           Metrics            `yaml:"metrics,omitempty"`
+
+	InsecureStoreTLS bool `yaml:"insecure_store_tls,omitempty" jsonschema_description:"Take a PostgreSQL elsewhere that does not prove its name."`
 
 	InsecureAWSEndpoints *AWSEndpoints `yaml:"insecure_aws_endpoints,omitempty" jsonschema_description:"Replace AWS's hosts; for a sandbox only."`
 

@@ -53,6 +53,8 @@ type Server struct {
 	sums    map[broker.ProviderID]string // of what each adapter was made from
 	prior   *Server                      // whose adapters are taken over while wiring, else nil
 
+	node *node // nil: the store is ours alone
+
 	base  []func(context.Context) // loops of the store and the like, which outlive a configuration
 	loops []func(context.Context) // loops of this configuration
 }
@@ -70,20 +72,17 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.keys, err = issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: true, Now: o.Now}); err != nil {
+	// Nodes that share a store share their keys: one that made its own would be
+	// another identity.
+	if s.keys, err = issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: !c.SharedStore(), Now: o.Now}); err != nil {
 		return nil, err
 	}
 	if s.Sealer, err = s.keys.Sealer(); err != nil {
 		return nil, err
 	}
-	path, _ := strings.CutPrefix(c.Store, "sqlite:")
-	s.Store, err = sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + c.Path(path), Now: o.Now, PurgeFailed: func(err error) {
-		o.Logger.WarnContext(ctx, "expired rows were not removed", "error", err)
-	}})
-	if err != nil {
+	if err := s.openStore(ctx, c, s.keys, o); err != nil {
 		return nil, err
 	}
-	s.base = append(s.base, s.Store.Run)
 	return s, s.assemble()
 }
 
@@ -166,7 +165,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: broker.Traces{State: state, Now: o.Now}, SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
-		Ready: s.Store.Ping, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
+		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
 	})
 	return err
 }
@@ -343,10 +342,13 @@ func run(ctx context.Context, loops []func(context.Context)) {
 	wg.Wait()
 }
 
-// Close closes the store.
+// Close takes leave of the other nodes and closes the store.
 func (s *Server) Close() error {
 	if s.Store == nil {
 		return nil
+	}
+	if s.node != nil {
+		s.node.leave()
 	}
 	return s.Store.Close()
 }

@@ -1,0 +1,7 @@
+-- +goose Up
+
+create table nodes (
+    id         text not null primary key,
+    key_ids    text not null,
+    expires_at integer not null
+) strict;
