@@ -199,6 +199,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := s.c.Ready(r.Context()); err != nil {
 		requestFrom(r.Context()).fail(err)
+		w.Header().Set("Retry-After", retryAfter)
 		text(w, http.StatusServiceUnavailable, "not ready: "+broker.Message(err)+"\n")
 		return nil
 	}

@@ -2,7 +2,8 @@
 // identity providers, from the portal's first page to a console session.
 //
 // Peers are named by the environment (ROLEGATE_TEST_CHROMIUM,
-// ROLEGATE_TEST_SIMPLESAMLPHP, ROLEGATE_TEST_OIDC_PROVIDER), which .ci/test
+// ROLEGATE_TEST_SIMPLESAMLPHP, ROLEGATE_TEST_OIDC_PROVIDER,
+// ROLEGATE_TEST_POSTGRES), which .ci/test
 // sets after it started them. Without one its tests are left out and say so;
 // with CI=true that is a failure.
 package e2e
