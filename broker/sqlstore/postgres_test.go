@@ -19,17 +19,51 @@ import (
 	"github.com/rolegate/rolegate/broker/sqlstore/storetest"
 )
 
+// need returns the value of a peer's variable; without it the test is left out,
+// or fails where CI=true.
+func need(t testing.TB, name string) string {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not set: in CI every peer is needed", name)
+		}
+		t.Skipf("%s is not set: left out", name)
+	}
+	return v
+}
+
+// pooled makes an empty database and returns the URL that leads to it through
+// pgbouncer, which knows no search path.
+func pooled(t testing.TB) string {
+	t.Helper()
+	through, err := url.Parse(need(t, "ROLEGATE_TEST_PGBOUNCER"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("pgx", need(t, "ROLEGATE_TEST_POSTGRES"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "d_" + strings.ToLower(rand.Text())
+	if _, err := db.ExecContext(t.Context(), `create database `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // by force: pgbouncer keeps its connections
+		if _, err := db.ExecContext(context.WithoutCancel(t.Context()), `drop database `+name+` with (force)`); err != nil {
+			t.Error(err)
+		}
+		_ = db.Close()
+	})
+	through.Path = "/" + name
+	return through.String()
+}
+
 // schema makes an empty schema in the database that ROLEGATE_TEST_POSTGRES
 // names and returns the URL that leads to it.
 func schema(t testing.TB) string {
 	t.Helper()
-	base := os.Getenv("ROLEGATE_TEST_POSTGRES")
-	if base == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ROLEGATE_TEST_POSTGRES is not set: in CI every peer is needed")
-		}
-		t.Skip("ROLEGATE_TEST_POSTGRES is not set: left out")
-	}
+	base := need(t, "ROLEGATE_TEST_POSTGRES")
 	db, err := sql.Open("pgx", base)
 	if err != nil {
 		t.Fatal(err)
@@ -58,17 +92,21 @@ func openPostgres(t testing.TB, c sqlstore.Config) *sqlstore.Store {
 }
 
 func TestPostgresConformance(t *testing.T) {
-	for name, pooled := range map[string]bool{"direct": false, "as behind a pooler": true} {
+	for name, behind := range map[string]bool{"direct": false, "behind pgbouncer": true} {
 		t.Run(name, func(t *testing.T) {
+			place := schema
+			if behind {
+				place = pooled
+			}
 			var mu sync.Mutex
 			urls := map[*testing.T]string{}
 			storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
 				mu.Lock()
 				defer mu.Unlock()
 				if urls[t] == "" {
-					urls[t] = schema(t)
+					urls[t] = place(t)
 				}
-				return openPostgres(t, sqlstore.Config{DSN: urls[t], TransactionPooling: pooled, Now: now})
+				return openPostgres(t, sqlstore.Config{DSN: urls[t], TransactionPooling: behind, Now: now})
 			})
 		})
 	}

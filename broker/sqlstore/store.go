@@ -216,38 +216,32 @@ func (s *Store) execOnce(ctx context.Context, text string, args []any) (int64, e
 	return res.RowsAffected()
 }
 
-// query runs a reading statement and calls scan for each row, not before the
-// statement has begun to answer. Scan must not have effects elsewhere when it
-// fails.
+// query runs a reading statement and calls scan for each row. It is run again
+// only while there was no row yet.
 func (s *Store) query(ctx context.Context, what, text string, args []any, scan func(*sql.Rows) error) error {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
-		rows, err := s.rows(ctx, text, args)
+		begun := false
+		err := s.each(ctx, text, args, func(r *sql.Rows) error {
+			begun = true
+			return scan(r)
+		})
 		if err == nil {
-			if err = each(rows, scan); err == nil {
-				return nil
-			}
-			return unavailable(what, err)
+			return nil
 		}
-		if !again(err) && (!s.server || attempt > 1 || !lost(err)) || attempt == attempts {
+		once := s.server && attempt == 1 && lost(err)
+		if begun || attempt == attempts || !again(err) && !once {
 			return unavailable(what, err)
 		}
 	}
 }
 
-func (s *Store) rows(ctx context.Context, text string, args []any) (*sql.Rows, error) {
-	if s.server {
-		return s.read.QueryContext(ctx, text, args...)
-	}
-	stmt, err := s.prepare(ctx, s.read, text) //nolint:sqlclosecheck // it lives as long as the Store
+func (s *Store) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) (err error) {
+	rows, err := s.rows(ctx, text, args)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return stmt.QueryContext(ctx, args...)
-}
-
-func each(rows *sql.Rows, scan func(*sql.Rows) error) (err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
@@ -259,6 +253,17 @@ func each(rows *sql.Rows, scan func(*sql.Rows) error) (err error) {
 		}
 	}
 	return rows.Err()
+}
+
+func (s *Store) rows(ctx context.Context, text string, args []any) (*sql.Rows, error) {
+	if s.server {
+		return s.read.QueryContext(ctx, text, args...)
+	}
+	stmt, err := s.prepare(ctx, s.read, text) //nolint:sqlclosecheck // it lives as long as the Store
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
 }
 
 // inTx runs f in a transaction, on SQLite one that holds the write lock from

@@ -80,6 +80,15 @@ func TestOneMistake(t *testing.T) {
 		{"path", "https://sso.example.com", "https://sso.example.com/x", "without a path"},
 		{"listen", "127.0.0.1:8080", "8080", "ADDRESS:PORT"},
 		{"store", "sqlite:rolegate.db", "mysql:x", "sqlite:FILE"},
+		{"store password", "sqlite:rolegate.db", "postgres://u:hunter2@localhost/d", "holds a password"},
+		{"store without TLS", "sqlite:rolegate.db", "postgres://u@db.example.com/d?sslmode=disable", "verify-full"},
+		{"store password inline", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_password: hunter2", "env:NAME"},
+		{"store password unset", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_password: env:NOT_SET", "NOT_SET is not set"},
+		{"store password file", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_password_file: absent", "no such file"},
+		{"store password twice", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_password_file: absent\nstore_password: env:ENTRA_SECRET", "is enough"},
+		{"store pooler", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_pooler: transactions", "did you mean"},
+		{"store connections", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_connections: 5000", "between 1 and 1000"},
+		{"pooler of a file", "sqlite:rolegate.db", "sqlite:rolegate.db\nstore_pooler: transaction", "for postgres:// only"},
 		{"idle", "idle: 30m", "idle: 10h", "longer than absolute"},
 		{"skew", "clock_skew: 60s", "clock_skew: 1h", "5m at most"},
 		{"two ways", "identity: {username", "oidc: {issuer: https://x.example, client_id: a, private_key_jwt: true}\n    identity: {username", "one of saml and oidc"},
@@ -104,10 +113,32 @@ func TestOneMistake(t *testing.T) {
 				tt.says = "without a port"
 			}
 			_, err := config.Parse("testdata/x.yaml", []byte(text), env)
-			if err == nil || !strings.Contains(err.Error(), tt.says) {
+			if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+// TestSharedStore ensures that the password comes from where it is referred to,
+// and that the relaxation is shouted.
+func TestSharedStore(t *testing.T) {
+	full, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(full), "sqlite:rolegate.db",
+		"postgres://u@db.example.com/d?sslmode=require\nstore_password: env:ENTRA_SECRET\nstore_pooler: transaction\nstore_connections: 7\ninsecure_store_tls: true", 1)
+	c, err := config.Parse("testdata/x.yaml", []byte(text), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := c.StoreConfig()
+	if err != nil || sc.Password.Reveal() != "planted" || !sc.TransactionPooling || sc.Connections != 7 || !sc.InsecureTLS {
+		t.Errorf("%+v %v", sc, err)
+	}
+	if !c.SharedStore() || c.StoreFile() != "" || len(c.Relaxations()) != 1 || !strings.Contains(c.Relaxations()[0], "insecure_store_tls") {
+		t.Errorf("shared %t, file %q, %v", c.SharedStore(), c.StoreFile(), c.Relaxations())
 	}
 }
 

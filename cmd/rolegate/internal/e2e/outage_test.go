@@ -41,7 +41,7 @@ func newDatabase(t *testing.T) *database {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: PostgreSQL runs as another user and keeps its own folder in there
+	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	d.start(t)
