@@ -230,8 +230,9 @@ func (s *Store) query(ctx context.Context, what, text string, args []any, scan f
 		if err == nil {
 			return nil
 		}
-		once := s.server && attempt == 1 && lost(err)
-		if begun || attempt == attempts || !again(err) && !once {
+		// After a restart of the server the next connection of the pool may be
+		// just as dead.
+		if begun || attempt == attempts || !again(err) && (!s.server || !lost(err)) {
 			return unavailable(what, err)
 		}
 	}
