@@ -300,5 +300,8 @@ func (a *Admin) Everybody(ctx context.Context, sess *Session) ([]Identity, error
 	if err != nil {
 		return nil, err
 	}
-	return ids, a.record(ctx, sess, ActionSimulate, OutcomeOK, "", map[string]string{"people": strconv.Itoa(len(ids))})
+	if err := a.record(ctx, sess, ActionSimulate, OutcomeOK, "", map[string]string{"people": strconv.Itoa(len(ids))}); err != nil {
+		return nil, err
+	}
+	return ids, nil
 }
