@@ -187,8 +187,9 @@ type PeopleSessions struct {
 // SessionList is a page of sessions.
 type SessionList struct {
 	Sessions []SessionInfo
-	Total    int    // of everybody
-	Next     string // the next page begins after this one; "": there is none
+	People   []Subject // those that Person names
+	Total    int       // of everybody
+	Next     string    // the next page begins after this one; "": there is none
 }
 
 // List lists sessions.
@@ -215,6 +216,7 @@ func (a *Admin) List(ctx context.Context, sess *Session, in PeopleSessions) (Ses
 		if err != nil {
 			return SessionList{}, err
 		}
+		out.People = subs
 		for _, sub := range subs {
 			more, err := a.c.Sessions.of(ctx, sub)
 			if err != nil {
