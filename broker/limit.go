@@ -113,6 +113,13 @@ func (l *Limiter) AllowAccount(ctx context.Context, kind LimitKind, account stri
 	return l.count(ctx, kind, counterKey{key, true}, limit.Account, limit.Per)
 }
 
+// Counters returns how many counters are in memory.
+func (l *Limiter) Counters() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recent.Len()
+}
+
 // counterKey names a counter, and whether it is of one account.
 type counterKey struct {
 	text    string
