@@ -26,7 +26,7 @@ func TestBrowserAdmin(t *testing.T) {
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin"), waitFor("Administrators are named by the rule"))
 	var trace string
 	run(t, ctx, chromedp.Text(`#trace`, &trace))
-	run(t, ctx, chromedp.Click(`form[action="/signout"] button`), waitFor("signed out"))
+	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"), chromedp.Click(`form[action="/signout"] button`), waitFor("signed out"))
 
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin"), chromedp.WaitVisible(`a[href*="/signin/saml"]`), chromedp.Click(`a[href*="/signin/saml"]`),
 		chromedp.WaitVisible(`input[name=password]`), chromedp.SendKeys(`input[name=username]`, alice.Username),
