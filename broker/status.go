@@ -23,5 +23,5 @@ type CertificateStatus struct {
 type SetupValue struct {
 	Name  string // as most providers call it
 	Value string
-	Link  bool // Value is an address of ours to open or download
+	Path  string // ours, to open or download; "": there is nothing to open
 }

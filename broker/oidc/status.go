@@ -21,6 +21,6 @@ func (rp *RelyingParty) Setup() []broker.SetupValue {
 		{Name: "Client ID (from the provider)", Value: rp.c.ClientID},
 		{Name: "Scopes", Value: strings.Join(rp.c.Scopes, " ")},
 		{Name: "Grant type", Value: "authorization code with PKCE (S256)"},
-		{Name: "Sign-in URL (initiate login URI)", Value: rp.c.PublicURL + "/signin/" + string(rp.c.ID), Link: true},
+		{Name: "Sign-in URL (initiate login URI)", Value: rp.c.PublicURL + "/signin/" + string(rp.c.ID)},
 	}
 }

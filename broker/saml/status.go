@@ -19,7 +19,7 @@ func (sp *ServiceProvider) Setup() []broker.SetupValue {
 	return []broker.SetupValue{
 		{Name: "Entity ID (identifier, audience)", Value: sp.entityID},
 		{Name: "ACS URL (reply URL, single sign-on URL)", Value: sp.acs},
-		{Name: "Metadata", Value: sp.entityID, Link: true},
+		{Name: "Metadata", Value: sp.entityID, Path: "/saml/" + string(sp.c.ID) + "/metadata"},
 		{Name: "NameID format", Value: nameIDPersistent},
 	}
 }

@@ -357,7 +357,7 @@ func (p *idp) ProviderStatus() broker.ProviderStatus {
 
 // Setup tells one value.
 func (p *idp) Setup() []broker.SetupValue {
-	return []broker.SetupValue{{Name: "Entity ID", Value: "https://sso.example.com/saml/" + string(p.id) + "/metadata"}}
+	return []broker.SetupValue{{Name: "Entity ID", Value: "https://sso.example.com/saml/" + string(p.id) + "/metadata", Path: "/saml/okta/metadata"}}
 }
 
 type metadata struct{}
