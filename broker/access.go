@@ -19,8 +19,8 @@ const touchEvery = time.Minute
 // at STS without a refresh.
 const idTokenMargin = 5 * time.Minute
 
-// AccessConfig holds what [Access] works with. All fields but Now and Limits
-// are needed; Refreshers may be empty.
+// AccessConfig holds what [Access] works with. All fields but Now,
+// Limits, Limiter and Admins are needed; Refreshers may be empty.
 type AccessConfig struct {
 	Sessions   SessionStore
 	Roles      RoleMapper
@@ -32,6 +32,8 @@ type AccessConfig struct {
 	Refreshers map[ProviderID]TokenRefresher
 	PortalURL  string // our public URL, the Issuer of console links
 	Limits     SessionLimits
+	Limiter    *Limiter   // nil: no limits
+	Admins     AdminJudge // nil: nobody is an administrator
 	Now        func() time.Time
 }
 
@@ -67,7 +69,7 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 		return nil, err
 	}
 	now := a.c.Now()
-	if !now.Before(row.ExpiresAt) || now.Sub(row.LastUsedAt) >= a.c.Limits.Idle {
+	if !now.Before(row.ExpiresAt) || now.Sub(row.LastUsedAt) >= a.c.Limits.Idle || !row.CreatedAt.After(row.RevokedBefore) {
 		if err := a.c.Sessions.DeleteSession(ctx, row.Key); err != nil {
 			return nil, err
 		}
@@ -84,6 +86,11 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 		sess.LastUsedAt = now
 	}
 	sess.IdleAt = sess.LastUsedAt.Add(a.c.Limits.Idle)
+	if a.c.Admins != nil {
+		if sess.Admin, err = a.c.Admins.IsAdmin(ctx, sess.Identity); err != nil {
+			return nil, err
+		}
+	}
 	return sess, nil
 }
 
@@ -211,6 +218,12 @@ func wouldGive(missing []RuleResult) string {
 }
 
 func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (RoleSession, error) {
+	if err := a.c.Limiter.Allow(ctx, LimitCredentials); err != nil {
+		return RoleSession{}, err
+	}
+	if err := a.c.Limiter.AllowAccount(ctx, LimitCredentials, sess.Identity.Subject.String()); err != nil {
+		return RoleSession{}, err
+	}
 	as, err := a.c.Roles.Assignments(ctx, sess.Identity)
 	if err != nil {
 		return RoleSession{}, err
@@ -370,6 +383,9 @@ func shortText(s string) string {
 }
 
 func (a *Access) refuse(ctx context.Context, sess *Session, act Action, target string, err error) error {
+	if CodeOf(err) == CodeRateLimited {
+		return err // the limiter keeps one event a window
+	}
 	e := a.event(ctx, sess, act, outcomeOf(err))
 	e.Code, e.Target = CodeOf(err), shortText(target)
 	e.Detail = map[string]string{"reason": Message(err)}

@@ -62,6 +62,10 @@ func (s *SignIn) arrive(ctx context.Context, t *Trace, p Provider, u Unsolicited
 	if auth.Subject.Provider != p.ID {
 		return nil, fmt.Errorf("broker: adapter of %s vouched for provider %s", p.ID, auth.Subject.Provider)
 	}
+	t.Pass("claims", "%s", claimNames(auth.Claims))
+	if err := s.c.Limiter.AllowAccount(ctx, LimitSignInFinish, auth.Subject.String()); err != nil {
+		return nil, err
+	}
 	if err := s.guardReplay(ctx, t, p.ID, auth); err != nil {
 		return nil, err
 	}

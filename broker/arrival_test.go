@@ -63,7 +63,7 @@ func TestArrival(t *testing.T) {
 	for _, st := range trace.Steps() {
 		names = append(names, st.Name)
 	}
-	if got := strings.Join(names, " "); got != "signin.unsolicited idp.unsolicited replay identity signin.ask signin.agreed identity names session" {
+	if got := strings.Join(names, " "); got != "signin.unsolicited idp.unsolicited claims replay identity signin.ask signin.agreed identity names session" {
 		t.Errorf("trace steps %q", got)
 	}
 }

@@ -11,8 +11,9 @@ const (
 
 // Request is what the use cases need to know of the HTTP request they serve.
 type Request struct {
-	ID     string // random 128 bits, hex
-	Remote string // client address without port
+	ID        string // random 128 bits, hex
+	Remote    string // client address without port
+	UserAgent string // as the browser said, at most 200 bytes of printable ASCII
 }
 
 // WithRequest returns a context that carries r.

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code says what kind of failure an [Error] is. Every transport maps codes to
@@ -31,6 +32,8 @@ type Error struct {
 	Remedy  string // what to do about it; may be empty
 	StepUp  *StepUp
 	Err     error
+
+	RetryAfter time.Duration // when trying again may help; zero: not said
 }
 
 // Error returns the private text, cause included. Pages use [Message].

@@ -15,10 +15,25 @@ const (
 	ActionArrive      Action = "signin.arrive" // an answer that was not asked for; no session before the person agrees
 	ActionReload      Action = "config.reload"
 	ActionCertificate Action = "certificate.end"
+	ActionSessionEnd  Action = "session.end"    // one session, by its person or an administrator
+	ActionRevoke      Action = "session.revoke" // every session of a person
+	ActionLimit       Action = "limit"          // somebody was slowed down; once per window
+	ActionAdminView   Action = "admin.view"     // an administrator looked at somebody's data
+	ActionAdminExport Action = "admin.export"
+	ActionAdminDenied Action = "admin.denied"
+	ActionSimulate    Action = "admin.simulate"
 )
 
 // Outcome of an action.
 type Outcome string
+
+// Actions lists the actions, for people to choose from.
+func Actions() []Action {
+	return []Action{
+		ActionSignIn, ActionSignOut, ActionListRoles, ActionCredentials, ActionConsole, ActionSessionEnd, ActionRevoke,
+		ActionLimit, ActionArrive, ActionReload, ActionCertificate, ActionAdminView, ActionAdminExport, ActionAdminDenied, ActionSimulate,
+	}
+}
 
 // The outcomes.
 const (

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ type memory struct {
 	ids      map[broker.Subject]broker.IdentityRow
 	events   []broker.Event
 	down     bool // everything is unavailable
+	revoked  map[broker.Subject]time.Time
 	noEvents bool // only the recorder is unavailable
 }
 
@@ -105,6 +107,7 @@ func (m *memory) Session(_ context.Context, key string) (broker.SessionRow, erro
 	if !ok {
 		return s, broker.Errorf(broker.CodeNotFound, "no session")
 	}
+	s.RevokedBefore = m.revoked[s.Subject]
 	return s, nil
 }
 
@@ -240,6 +243,7 @@ type aws struct {
 	asserted    []broker.AssertionRequest
 	assumed     []broker.AssumeRoleRequest
 	assumeErr   error
+	admins      string // the group of administrators
 	now         func() time.Time
 }
 
@@ -299,14 +303,17 @@ type rig struct {
 	aws   *aws
 	in    *broker.SignIn
 	acc   *broker.Access
+
+	limits broker.SessionLimits
+	people *broker.Sessions
+	admin  *broker.Admin
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
-	now := func() time.Time { return r.clock }
 	r.mem = &memory{
-		now: now, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{},
+		now: func() time.Time { return r.clock }, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{},
 		names: map[string]broker.Subject{}, ids: map[broker.Subject]broker.IdentityRow{},
 	}
 	r.idp = &idp{auth: broker.Authentication{
@@ -315,23 +322,12 @@ func newRig(t *testing.T) *rig {
 		AuthnContext: broker.AuthnContext{ACR: "mfa"}, AuthnInstant: r.clock,
 		ReplayID: "_assertion1", ReplayExpires: r.clock.Add(5 * time.Minute),
 	}}
-	r.aws = &aws{now: now, assignments: []broker.Assignment{{
+	r.aws = &aws{now: r.mem.now, assignments: []broker.Assignment{{
 		ID: broker.NewAssignmentID("111122223333", "Admin", broker.ViaSAML), Role: "Admin", Via: broker.ViaSAML,
 		Account: broker.Account{ID: "111122223333", Name: "prod"}, RoleARN: "arn:aws:iam::111122223333:role/Admin",
 		MaxDuration: time.Hour, Rules: []string{"admins"},
 	}}}
-	r.in = broker.NewSignIn(broker.SignInConfig{
-		Providers: []broker.Provider{
-			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.idp,
-				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
-			{ID: "other", Name: "Other", IdP: r.idp},
-		},
-		Mapper: r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: now,
-	})
-	r.acc = broker.NewAccess(broker.AccessConfig{
-		Sessions: r.mem, Roles: r.aws, Asserter: r.aws, Assumer: r.aws, Identities: r.mem, Events: r.mem, Sealer: xorSealer{},
-		Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.idp}, PortalURL: "https://sso.example.com", Now: now,
-	})
+	r.limit(nil)
 	return r
 }
 
@@ -369,4 +365,67 @@ func (r *rig) lastEvent(t *testing.T) broker.Event {
 		t.Fatal("no event was recorded")
 	}
 	return r.mem.events[len(r.mem.events)-1]
+}
+
+// limit makes the use cases with limits; nil: none.
+func (r *rig) limit(limits map[broker.LimitKind]broker.Limit) {
+	now, l := r.mem.now, r.limiter(limits)
+	r.in = broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{
+			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.idp,
+				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
+			{ID: "other", Name: "Other", IdP: r.idp},
+		},
+		Mapper: r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Limiter: l, Limits: r.limits, Now: now,
+	})
+	r.acc = broker.NewAccess(broker.AccessConfig{
+		Sessions: r.mem, Roles: r.aws, Asserter: r.aws, Assumer: r.aws, Identities: r.mem, Events: r.mem, Sealer: xorSealer{},
+		Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.idp}, PortalURL: "https://sso.example.com",
+		Limiter: l, Limits: r.limits, Admins: r.aws, Now: now,
+	})
+	people := broker.NewSessions(broker.SessionsConfig{
+		Store: r.mem, List: r.mem, Revoker: r.mem, Events: r.mem, Sealer: xorSealer{}, Limits: r.limits, Now: now,
+	})
+	r.people = people
+	r.admin = broker.NewAdmin(broker.AdminConfig{
+		Judge: r.aws, Sessions: people, Log: r.mem, Events: r.mem, Identities: r.mem, Roles: r.aws,
+		Traces: broker.Traces{State: r.mem, Now: now}, Sealer: xorSealer{}, Now: now,
+	})
+}
+
+func (m *memory) FindSessions(_ context.Context, f broker.SessionFilter) ([]broker.SessionRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []broker.SessionRow
+	for _, s := range m.sessions {
+		if s.Subject == (broker.Subject{Provider: f.Provider, ID: f.SubjectID}) && s.CreatedAt.After(m.revoked[s.Subject]) {
+			out = append(out, s)
+		}
+	}
+	return out, m.check()
+}
+
+func (m *memory) ListSessions(context.Context, broker.SessionPage) ([]broker.SessionRow, error) {
+	return nil, m.check()
+}
+
+func (m *memory) CountSessions(context.Context) (int, error) { return len(m.sessions), m.check() }
+
+func (m *memory) RevokeBefore(_ context.Context, s broker.Subject, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.revoked == nil {
+		m.revoked = map[broker.Subject]time.Time{}
+	}
+	m.revoked[s] = at
+	return m.check()
+}
+
+func (m *memory) QueryEvents(context.Context, broker.EventQuery) ([]broker.EventRow, error) {
+	return nil, m.check()
+}
+
+// IsAdmin looks at the groups anew each time.
+func (a *aws) IsAdmin(_ context.Context, id broker.Identity) (bool, error) {
+	return a.admins != "" && slices.Contains(id.Groups, a.admins), nil
 }

@@ -93,6 +93,10 @@ type SessionRow struct {
 	LastUsedAt   time.Time
 	ExpiresAt    time.Time // absolute end
 	Body         []byte
+
+	// RevokedBefore is the subject's, zero if there is none: [Revoker] sets it
+	// and reading a session brings it along. SaveSession does not look at it.
+	RevokedBefore time.Time
 }
 
 // SessionFilter selects sessions; empty fields do not filter. A zero filter
@@ -119,6 +123,57 @@ type SessionStore interface {
 // SessionFinder finds sessions by what an identity provider knows of them.
 type SessionFinder interface {
 	FindSessions(ctx context.Context, f SessionFilter) ([]SessionRow, error)
+}
+
+// SessionPage asks for one page of all live sessions, the newest first.
+type SessionPage struct {
+	Before string // the Key of the last one of the page before; "": from the newest on
+	Limit  int
+}
+
+// SessionLister lists the live sessions of everybody.
+type SessionLister interface {
+	SessionFinder
+	ListSessions(ctx context.Context, p SessionPage) ([]SessionRow, error)
+	// CountSessions returns how many are live.
+	CountSessions(ctx context.Context) (int, error)
+}
+
+// Revoker ends all sessions of a subject that began at the time or before it,
+// on every node and whether or not they are stored yet. The time of a subject
+// moves forward only.
+type Revoker interface {
+	RevokeBefore(ctx context.Context, s Subject, at time.Time) error
+}
+
+// EventQuery selects events; empty fields do not filter.
+type EventQuery struct {
+	Since, Until time.Time // Since is included, Until is not
+	Action       Action
+	Outcome      Outcome
+	NotOK        bool      // only what was refused or failed
+	Actors       []Subject // any of them
+	Username     string
+	TraceID      string
+	Account      AccountID
+	Before       string // ID of the last one of the page before; "": from the latest on
+	Limit        int    // at most 1,000, which is what 0 means
+}
+
+// EventRow is a kept event. Its ID sorts by time.
+type EventRow struct {
+	ID string `json:"id"`
+	Event
+}
+
+// EventLog finds events, the latest first.
+type EventLog interface {
+	QueryEvents(ctx context.Context, q EventQuery) ([]EventRow, error)
+}
+
+// AdminJudge says who is an administrator. It is pure, like [RoleMapper].
+type AdminJudge interface {
+	IsAdmin(ctx context.Context, id Identity) (bool, error)
 }
 
 // NameKind separates the two name tables.

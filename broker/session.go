@@ -18,14 +18,40 @@ type Session struct {
 	LastUsedAt     time.Time
 	ExpiresAt      time.Time // absolute end
 	IdleAt         time.Time // when it ends if it is not used
+	Remote         string    // client address at sign-in
+	UserAgent      string    // of the browser at sign-in, as it said, cut
+	Admin          bool      // the configuration's rule makes the person an administrator now
 	tokens         Tokens
 }
 
 // SessionLimits bound a session. The identity provider's own
 // SessionNotOnOrAfter shortens it further.
 type SessionLimits struct {
-	Idle     time.Duration // since last use
-	Absolute time.Duration // since sign-in
+	Idle     time.Duration  // since last use
+	Absolute time.Duration  // since sign-in
+	DayEnd   time.Duration  // time of day at which every session ends, with Zone
+	Zone     *time.Location // nil: sessions do not end with the working day
+}
+
+// End is when a session that begins at start ends at the latest: after
+// Absolute, and at the next end of the working day by the clocks of Zone.
+func (l SessionLimits) End(start time.Time) time.Time {
+	end := start.Add(l.Absolute)
+	if l.Zone == nil {
+		return end
+	}
+	local := start.In(l.Zone)
+	hour, minute := int(l.DayEnd/time.Hour), int(l.DayEnd%time.Hour/time.Minute)
+	for day := range 3 { // the third is never needed, but where a zone skips a whole day
+		at := time.Date(local.Year(), local.Month(), local.Day()+day, hour, minute, 0, 0, l.Zone)
+		if at.After(start) {
+			if at.Before(end) {
+				return at
+			}
+			return end
+		}
+	}
+	return end
 }
 
 // DefaultSessionLimits are one hour idle, ten hours in all.
@@ -37,6 +63,8 @@ type sessionBody struct {
 	SourceIdentity string    `json:"source_identity"`
 	IDExpires      time.Time `json:"id_expires,omitzero"`
 	Tokens         []byte    `json:"tokens,omitempty"` // sealed
+	Remote         string    `json:"remote,omitempty"`
+	UserAgent      string    `json:"user_agent,omitempty"`
 }
 
 type tokenBody struct {
@@ -47,7 +75,9 @@ type tokenBody struct {
 // encodeSession seals the tokens under the session's key, so that a row copied
 // to another session does not open.
 func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
-	body := sessionBody{Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity}
+	body := sessionBody{
+		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent,
+	}
 	if !s.tokens.IDToken.IsZero() {
 		plain, err := json.Marshal(tokenBody{IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal()})
 		if err != nil {
@@ -78,7 +108,7 @@ func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
 	}
 	s := &Session{
 		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
-		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity,
+		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent,
 		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt,
 	}
 	if len(body.Tokens) > 0 {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -28,8 +29,8 @@ type Provider struct {
 	IdP          IdentityProvider
 }
 
-// SignInConfig holds what [SignIn] works with. All fields but Now, Rand and
-// Limits are needed.
+// SignInConfig holds what [SignIn] works with. All fields but Now, Rand,
+// Limits and Limiter are needed.
 type SignInConfig struct {
 	Providers  []Provider
 	Mapper     IdentityMapper
@@ -40,6 +41,7 @@ type SignInConfig struct {
 	Events     Recorder
 	Sealer     Sealer
 	Limits     SessionLimits
+	Limiter    *Limiter         // nil: no limits
 	Now        func() time.Time // nil: time.Now
 	Rand       io.Reader        // nil: crypto/rand
 }
@@ -114,6 +116,9 @@ type Begun struct {
 func (s *SignIn) Begin(ctx context.Context, in BeginSignIn) (Begun, error) {
 	p, err := s.provider(in.Provider)
 	if err != nil {
+		return Begun{}, err
+	}
+	if err := s.c.Limiter.Allow(ctx, LimitSignIn); err != nil {
 		return Begun{}, err
 	}
 	t := s.traces.Start()
@@ -212,6 +217,10 @@ type SignedIn struct {
 // the pending request is gone after the first try. The trace id is returned in
 // every case in which a pending request was found.
 func (s *SignIn) Finish(ctx context.Context, in FinishSignIn) (SignedIn, string, error) {
+	// Before anything is stored or verified: a flood must cost us little.
+	if err := s.c.Limiter.Allow(ctx, LimitSignInFinish); err != nil {
+		return SignedIn{}, "", err
+	}
 	t := s.traces.Start()
 	ctx = WithTrace(ctx, t)
 	out, err := s.finish(ctx, t, in)
@@ -234,6 +243,9 @@ func (s *SignIn) refuse(ctx context.Context, p ProviderID, t *Trace, err error) 
 	e := newEvent(ctx, s.c.Now(), ActionSignIn, outcomeOf(err))
 	e.Code, e.Target, e.TraceID = CodeOf(err), string(p), t.ID
 	e.Detail = map[string]string{"reason": Message(err)}
+	if fix := Remedy(err); fix != "" {
+		e.Detail["fix"] = fix
+	}
 	if recErr := s.c.Events.Record(ctx, e); recErr != nil {
 		return recErr
 	}
@@ -261,6 +273,10 @@ func (s *SignIn) finish(ctx context.Context, t *Trace, in FinishSignIn) (SignedI
 	}
 	if auth.Subject.Provider != p.ID {
 		return SignedIn{}, fmt.Errorf("broker: adapter of %s vouched for provider %s", p.ID, auth.Subject.Provider)
+	}
+	t.Pass("claims", "%s", claimNames(auth.Claims))
+	if err := s.c.Limiter.AllowAccount(ctx, LimitSignInFinish, auth.Subject.String()); err != nil {
+		return SignedIn{}, err
 	}
 	if err := s.guardReplay(ctx, t, p.ID, auth); err != nil {
 		return SignedIn{}, err
@@ -295,6 +311,19 @@ func (s *SignIn) identify(ctx context.Context, t *Trace, p Provider, auth Authen
 // errNoPending is the cause of a refusal because nothing was begun under the
 // state: the one case in which an answer may be an unsolicited one.
 var errNoPending = errors.New("no pending request under this state")
+
+// claimNames lists the claims for a trace: how many values each has, and no
+// value.
+func claimNames(c Claims) string {
+	var b strings.Builder
+	for i, name := range slices.Sorted(maps.Keys(c)) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s (%d)", shortText(name), len(c[name]))
+	}
+	return b.String()
+}
 
 func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {
 	stale := Errorf(CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").
@@ -362,7 +391,8 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	}
 	sess := &Session{
 		Key: token.Hash(), Identity: id, NameID: auth.NameID, SessionIndex: auth.SessionIndex,
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(s.c.Limits.Absolute), tokens: auth.Tokens,
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: s.c.Limits.End(now), tokens: auth.Tokens,
+		Remote: RequestFrom(ctx).Remote, UserAgent: RequestFrom(ctx).UserAgent,
 	}
 	if !id.NotOnOrAfter.IsZero() && id.NotOnOrAfter.Before(sess.ExpiresAt) {
 		sess.ExpiresAt = id.NotOnOrAfter

@@ -42,7 +42,7 @@ func TestSignIn(t *testing.T) {
 	for _, st := range trace.Steps() {
 		names = append(names, st.Name)
 	}
-	if got := strings.Join(names, " "); got != "signin.begin signin.pending idp.verified replay identity names session" {
+	if got := strings.Join(names, " "); got != "signin.begin signin.pending idp.verified claims replay identity names session" {
 		t.Errorf("trace steps %q", got)
 	}
 	for key := range r.mem.sessions {

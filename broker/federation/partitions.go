@@ -103,6 +103,15 @@ func (f *Federation) signInEndpoints(p broker.Partition) []string {
 	return out
 }
 
+// Endpoints returns the STS and sign-in addresses that are tried for the
+// partition, in order.
+func (f *Federation) Endpoints(p broker.Partition) (sts, signIn []string) {
+	for _, e := range f.stsEndpoints(p) {
+		sts = append(sts, e.url)
+	}
+	return sts, f.signInEndpoints(p)
+}
+
 // Origins returns every scheme://host a browser is sent to, for a page's
 // Content-Security-Policy: sign-in and console hosts of the partitions.
 func (f *Federation) Origins(ps []broker.Partition) []string {

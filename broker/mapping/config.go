@@ -23,6 +23,7 @@ type Config struct {
 	Roles       []Role
 	Rules       []Rule
 	RoleSession RoleSession
+	Admins      Admins
 
 	SAMLProviderName string // name of our SAML provider in IAM; default "rolegate"
 	OIDCProvider     string // host and path of our issuer, the name of our OIDC provider in IAM
@@ -60,6 +61,14 @@ type Provider struct {
 	// provider alone gives out. A NameID in e-mail format is taken as a subject
 	// in these domains only.
 	EmailAuthoritativeDomains []string
+}
+
+// Admins says who is an administrator of rolegate: who is in any of Groups and,
+// if it is given, for whom When is true. Without both, nobody is.
+type Admins struct {
+	Groups   []string
+	When     string // as in [Rule]
+	TimeZone string
 }
 
 // RoleSession holds the expressions for RoleSessionName and SourceIdentity,

@@ -35,6 +35,7 @@ type Engine struct {
 	accountRank, roleRank []int
 
 	sessionName, sourceIdentity *expr // nil: the default
+	admins                      rule
 	now                         func() time.Time
 }
 
@@ -117,6 +118,7 @@ func New(cfg Config) (*Engine, error) {
 		names[r.Name] = true
 		c.rule(path, i, r)
 	}
+	c.admins("admins", cfg.Admins)
 	c.expr("role_session.name", cfg.RoleSession.Name, vs.identity, cel.StringType, &e.sessionName)
 	c.expr("role_session.source_identity", cfg.RoleSession.SourceIdentity, vs.identity, cel.StringType, &e.sourceIdentity)
 	c.compileAll()
@@ -338,14 +340,7 @@ func (c *compiler) rule(path string, i int, r Rule) {
 		c.e.unindexed = append(c.e.unindexed, i)
 	}
 	c.pattern(path+".pattern", &out)
-	if r.TimeZone != "" {
-		zone, err := time.LoadLocation(r.TimeZone)
-		if err != nil || r.TimeZone == "Local" {
-			c.problem(path+".time_zone", "%q is not the name of a time zone, as in Europe/Berlin", r.TimeZone)
-		} else {
-			out.zone = zone
-		}
-	}
+	c.zone(path, r.TimeZone, &out)
 	out.accounts, out.roles = c.ruleAccounts(path, r), c.ruleRoles(path, r)
 	patternFailed := r.Pattern != "" && out.pattern == nil
 	if len(r.Accounts) == 0 && out.accountGroup < 0 && !patternFailed {
@@ -356,6 +351,31 @@ func (c *compiler) rule(path string, i int, r Rule) {
 	}
 	c.e.rules[i] = out
 	c.expr(path+".when", r.When, c.envs.rule, cel.BoolType, &c.e.rules[i].when)
+}
+
+func (c *compiler) zone(path, name string, out *rule) {
+	if name == "" {
+		return
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		c.problem(path+".time_zone", "%q is not the name of a time zone, as in Europe/Berlin", name)
+		return
+	}
+	out.zone = zone
+}
+
+// admins compiles the rule that names administrators.
+func (c *compiler) admins(path string, a Admins) {
+	out := rule{Rule: Rule{Groups: a.Groups, When: a.When}, zone: time.UTC}
+	for j, g := range a.Groups {
+		if g == "" || len(g) > maxText || !utf8.ValidString(g) {
+			c.problem(fmt.Sprintf("%s.groups[%d]", path, j), "is not a group name")
+		}
+	}
+	c.zone(path, a.TimeZone, &out)
+	c.e.admins = out
+	c.expr(path+".when", a.When, c.envs.rule, cel.BoolType, &c.e.admins.when)
 }
 
 // pattern compiles the pattern by itself first, so that an unbalanced

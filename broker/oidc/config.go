@@ -206,7 +206,9 @@ func algorithms(names []string) []jose.SignatureAlgorithm {
 type Status struct {
 	Issuer    string
 	Refreshed time.Time
-	Err       error // of the last discovery or key fetch
+	Err       error         // of the last discovery or key fetch
+	Skew      time.Duration // their clock minus ours at the last sign-in
+	SkewKnown bool
 }
 
 // Status returns the present state.

@@ -101,6 +101,9 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 	}
 	trace.Pass("oidc.id_token", "signature, issuer, audience, times and nonce are right; their clock is %s from ours",
 		id.issuedAt.Sub(rp.c.Now()).Round(time.Second))
+	rp.mu.Lock()
+	rp.status.Skew, rp.status.SkewKnown = id.issuedAt.Sub(rp.c.Now()), true
+	rp.mu.Unlock()
 	if err := rp.fresh(r, id.authTime); err != nil {
 		return broker.Authentication{}, err
 	}

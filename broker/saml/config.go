@@ -205,6 +205,7 @@ type Status struct {
 	Refreshed    time.Time     // of the metadata in use; zero if there is none
 	Err          error         // of the last refresh
 	Skew         time.Duration // their clock minus ours at the last sign-in
+	SkewKnown    bool
 }
 
 // Status returns the present state.

@@ -61,7 +61,7 @@ func (sp *ServiceProvider) finish(ctx context.Context, c *check, form url.Values
 			Because(fmt.Errorf("saml: %s: %w", sp.c.ID, err))
 	}
 	sp.mu.Lock()
-	sp.status.Skew = c.skew
+	sp.status.Skew, sp.status.SkewKnown = c.skew, true
 	sp.mu.Unlock()
 	return auth, nil
 }

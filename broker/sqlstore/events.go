@@ -14,7 +14,10 @@ import (
 	"github.com/rolegate/rolegate/broker"
 )
 
-var _ broker.Recorder = (*Store)(nil)
+var (
+	_ broker.Recorder = (*Store)(nil)
+	_ broker.EventLog = (*Store)(nil)
+)
 
 // Record keeps the event. It is on disk when Record returns.
 func (s *Store) Record(ctx context.Context, e broker.Event) error {
@@ -26,10 +29,10 @@ func (s *Store) Record(ctx context.Context, e broker.Event) error {
 	// end keeps two processes apart.
 	id := fmt.Sprintf("%s-%08x-%s", e.Time.UTC().Format("20060102150405.000000"), s.events.Add(1), rand.Text()[:13])
 	_, err = s.exec(ctx, "record event", `insert into events
-		(id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		(id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail, account)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		id, micros(e.Time), string(e.Action), string(e.Outcome), string(e.Code), clean(string(e.Actor.Provider)), clean(e.Actor.ID),
-		clean(e.Username), clean(e.Target), clean(e.RequestID), clean(e.TraceID), clean(e.Remote), string(detail))
+		clean(e.Username), clean(e.Target), clean(e.RequestID), clean(e.TraceID), clean(e.Remote), string(detail), accountOf(clean(e.Target)))
 	return err
 }
 
@@ -91,5 +94,72 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]broker.Event, erro
 		return json.Unmarshal(detail, &out[len(out)-1].Detail)
 	})
 	slices.Reverse(out)
+	return out, err
+}
+
+// accountOf is the account id in a role's ARN, "" if target is none.
+func accountOf(target string) string {
+	parts := strings.SplitN(target, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || len(parts[4]) != 12 {
+		return ""
+	}
+	return parts[4]
+}
+
+// maxQuery bounds one answer of [Store.QueryEvents].
+const maxQuery = 1000
+
+// QueryEvents returns a page of the events that q selects, the latest first.
+func (s *Store) QueryEvents(ctx context.Context, q broker.EventQuery) ([]broker.EventRow, error) {
+	where, args := `1 = 1`, []any(nil)
+	param := func(value any) string {
+		args = append(args, value)
+		return `$` + strconv.Itoa(len(args))
+	}
+	add := func(on bool, condition string, value any) {
+		if on {
+			where += ` and ` + condition + ` ` + param(value)
+		}
+	}
+	add(!q.Since.IsZero(), `time >=`, micros(q.Since))
+	add(!q.Until.IsZero(), `time <`, micros(q.Until))
+	add(q.Action != "", `action =`, clean(string(q.Action)))
+	add(q.Outcome != "", `outcome =`, clean(string(q.Outcome)))
+	if q.NotOK {
+		where += ` and outcome in ('refused', 'failed')`
+	}
+	add(q.Username != "", `username =`, clean(q.Username))
+	add(q.TraceID != "", `trace_id =`, clean(q.TraceID))
+	add(q.Account != "", `account =`, clean(string(q.Account)))
+	if len(q.Actors) > 0 {
+		var any []string
+		for _, a := range q.Actors {
+			any = append(any, `(provider = `+param(clean(string(a.Provider)))+` and subject_id = `+param(clean(a.ID))+`)`)
+		}
+		where += ` and (` + strings.Join(any, ` or `) + `)`
+	}
+	if q.Before != "" {
+		where += ` and (time, id) < (select time, id from events where id = ` + param(clean(q.Before)) + `)`
+	}
+	if q.Limit <= 0 || q.Limit > maxQuery {
+		q.Limit = maxQuery
+	}
+	var out []broker.EventRow
+	err := s.query(ctx, "query events", `select id, time, action, outcome, code, provider, subject_id, username, target,
+		request_id, trace_id, remote, detail from events where `+where+` order by time desc, id desc limit `+param(q.Limit), args, func(r *sql.Rows) error {
+		var e broker.EventRow
+		var at int64
+		var detail []byte
+		if err := r.Scan(&e.ID, &at, &e.Action, &e.Outcome, &e.Code, &e.Actor.Provider, &e.Actor.ID, &e.Username, &e.Target,
+			&e.RequestID, &e.TraceID, &e.Remote, &detail); err != nil {
+			return err
+		}
+		e.Time = fromMicros(at)
+		if err := json.Unmarshal(detail, &e.Detail); err != nil {
+			return err
+		}
+		out = append(out, e)
+		return nil
+	})
 	return out, err
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 
 var (
 	_ broker.SessionStore  = (*Store)(nil)
-	_ broker.SessionFinder = (*Store)(nil)
+	_ broker.SessionLister = (*Store)(nil)
+	_ broker.Revoker       = (*Store)(nil)
 )
 
 const sessionColumns = `key, provider, subject_id, name_id, session_index, created_at, last_used_at, expires_at, body`
@@ -30,7 +32,7 @@ func (s *Store) SaveSession(ctx context.Context, r broker.SessionRow) error {
 
 // Session returns the session, CodeNotFound if there is none or it has expired.
 func (s *Store) Session(ctx context.Context, key string) (broker.SessionRow, error) {
-	rows, err := s.sessions(ctx, `key = $2`, key)
+	rows, err := s.sessions(ctx, `s.key = $2`, "", key)
 	if err != nil {
 		return broker.SessionRow{}, err
 	}
@@ -79,21 +81,62 @@ func (s *Store) FindSessions(ctx context.Context, f broker.SessionFilter) ([]bro
 			where += " and "
 		}
 		args = append(args, c.value)
-		where += c.column + " = $" + strconv.Itoa(len(args)+1)
+		where += "s." + c.column + " = $" + strconv.Itoa(len(args)+1)
 	}
-	return s.sessions(ctx, where, args...)
+	return s.sessions(ctx, where+" and "+notRevoked, oldestFirst, args...)
 }
 
-// sessions reads live sessions; where is one of our own texts, its parameters
-// begin with $2.
-func (s *Store) sessions(ctx context.Context, where string, args ...any) ([]broker.SessionRow, error) {
+// ListSessions returns a page of the live sessions, newest first.
+func (s *Store) ListSessions(ctx context.Context, p broker.SessionPage) ([]broker.SessionRow, error) {
+	if p.Before == "" {
+		return s.sessions(ctx, notRevoked, newestFirst+` limit $2`, p.Limit)
+	}
+	return s.sessions(ctx, notRevoked+` and (s.created_at, s.key) < (select created_at, key from sessions where key = $2)`, newestFirst+` limit $3`, p.Before, p.Limit)
+}
+
+// CountSessions counts the live sessions.
+func (s *Store) CountSessions(ctx context.Context) (n int, err error) {
+	// Counted from the few revocations, not by asking for each session: the
+	// cross join keeps SQLite from turning it round.
+	err = s.query(ctx, "count sessions", `select (select count(*) from sessions where expires_at > $1) - (select count(*) from revocations r
+		cross join sessions s where s.provider = r.provider and s.subject_id = r.subject_id and s.created_at <= r.revoked_before and s.expires_at > $1)`,
+		[]any{micros(s.now())}, func(r *sql.Rows) error { return r.Scan(&n) })
+	return n, err
+}
+
+// RevokeBefore moves the subject's time forward.
+func (s *Store) RevokeBefore(ctx context.Context, sub broker.Subject, at time.Time) error {
+	if sub.IsZero() {
+		return fmt.Errorf("sqlstore: revoke for the incomplete subject %s", sub)
+	}
+	_, err := s.exec(ctx, "revoke", `insert into revocations (provider, subject_id, revoked_before) values ($1, $2, $3)
+		on conflict (provider, subject_id) do update set revoked_before = excluded.revoked_before
+		where revocations.revoked_before < excluded.revoked_before`, string(sub.Provider), sub.ID, micros(at))
+	return err
+}
+
+const (
+	oldestFirst = ` order by s.created_at, s.key`
+	newestFirst = ` order by s.created_at desc, s.key desc`
+	notRevoked  = `not exists (select 1 from revocations r where r.provider = s.provider and r.subject_id = s.subject_id and r.revoked_before >= s.created_at)`
+)
+
+// sessions reads sessions that have not expired; where and order are our own
+// texts, their parameters begin with $2. A session that was revoked is among them,
+// with the time of that, unless where says [notRevoked].
+func (s *Store) sessions(ctx context.Context, where, order string, args ...any) ([]broker.SessionRow, error) {
 	var out []broker.SessionRow
-	err := s.query(ctx, "read sessions", `select `+sessionColumns+` from sessions where expires_at > $1 and `+where+` order by created_at, key`,
+	err := s.query(ctx, "read sessions", `select s.key, s.provider, s.subject_id, s.name_id, s.session_index, s.created_at, s.last_used_at, s.expires_at, s.body,
+		coalesce(v.revoked_before, 0) from sessions s left join revocations v on v.provider = s.provider and v.subject_id = s.subject_id
+		where s.expires_at > $1 and `+where+order,
 		append([]any{micros(s.now())}, args...), func(r *sql.Rows) error {
 			var row broker.SessionRow
-			var created, used, expires int64
-			err := r.Scan(&row.Key, &row.Subject.Provider, &row.Subject.ID, &row.NameID, &row.SessionIndex, &created, &used, &expires, &row.Body)
+			var created, used, expires, revoked int64
+			err := r.Scan(&row.Key, &row.Subject.Provider, &row.Subject.ID, &row.NameID, &row.SessionIndex, &created, &used, &expires, &row.Body, &revoked)
 			row.CreatedAt, row.LastUsedAt, row.ExpiresAt = fromMicros(created), fromMicros(used), fromMicros(expires)
+			if revoked > 0 {
+				row.RevokedBefore = fromMicros(revoked)
+			}
 			out = append(out, row)
 			return err
 		})

@@ -117,7 +117,7 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 	h.Del("Content-Length")
 	h.Set("Cache-Control", "no-store")
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", waitFor(err))
 	}
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", challenge(err))
@@ -133,6 +133,14 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = w.Write(bytes.ReplaceAll(s.fallback, []byte(fallbackTrace), []byte(info.trace.ID))) // the client went away: nobody to tell
 	}
+}
+
+// waitFor is the Retry-After value: what the error says, rounded up.
+func waitFor(err error) string {
+	if e, ok := errors.AsType[*broker.Error](err); ok && e.RetryAfter > 0 {
+		return strconv.Itoa(int((e.RetryAfter + time.Second - 1) / time.Second))
+	}
+	return retryAfter
 }
 
 // saveTrace keeps what an admin will look for. What anybody can provoke without

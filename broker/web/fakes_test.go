@@ -19,6 +19,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
+	"github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/federation"
 	"github.com/rolegate/rolegate/broker/web/portal"
 )
@@ -31,6 +32,8 @@ type memory struct {
 	state    map[string][]byte
 	sessions map[string]broker.SessionRow
 	events   []broker.Event
+	ids      []broker.IdentityRow
+	revoked  map[broker.Subject]time.Time
 	down     bool
 	noEvents bool
 	marked   []broker.AssignmentID
@@ -129,7 +132,52 @@ func (m *memory) Session(_ context.Context, key string) (broker.SessionRow, erro
 	if !ok {
 		return s, broker.Errorf(broker.CodeNotFound, "no session")
 	}
+	s.RevokedBefore = m.revoked[s.Subject]
 	return s, nil
+}
+
+func (m *memory) FindSessions(_ context.Context, f broker.SessionFilter) ([]broker.SessionRow, error) {
+	defer m.lock()()
+	var out []broker.SessionRow
+	for _, s := range m.sessions {
+		if s.Subject.ID == f.SubjectID && s.Subject.Provider == f.Provider && s.CreatedAt.After(m.revoked[s.Subject]) {
+			out = append(out, s)
+		}
+	}
+	return out, m.check()
+}
+
+func (m *memory) ListSessions(_ context.Context, p broker.SessionPage) ([]broker.SessionRow, error) {
+	defer m.lock()()
+	var out []broker.SessionRow
+	for _, s := range m.sessions {
+		if len(out) < p.Limit && p.Before == "" {
+			out = append(out, s)
+		}
+	}
+	return out, m.check()
+}
+
+func (m *memory) CountSessions(context.Context) (int, error) {
+	defer m.lock()()
+	return len(m.sessions), m.check()
+}
+
+func (m *memory) RevokeBefore(_ context.Context, s broker.Subject, at time.Time) error {
+	defer m.lock()()
+	m.revoked[s] = at
+	return m.check()
+}
+
+func (m *memory) QueryEvents(_ context.Context, q broker.EventQuery) ([]broker.EventRow, error) {
+	defer m.lock()()
+	var out []broker.EventRow
+	for i, e := range slices.Backward(m.events) {
+		if (q.TraceID == "" || e.TraceID == q.TraceID) && (!q.NotOK || e.Outcome != broker.OutcomeOK) && (q.Action == "" || e.Action == q.Action) && len(out) < q.Limit {
+			out = append(out, broker.EventRow{ID: fmt.Sprint(i), Event: e})
+		}
+	}
+	return out, m.check()
 }
 
 func (m *memory) TouchSession(_ context.Context, key string, at time.Time) error {
@@ -162,10 +210,22 @@ func (m *memory) ClaimName(_ context.Context, _ broker.NameKind, _ broker.Subjec
 	return c[0], m.check()
 }
 
-func (m *memory) SaveIdentity(context.Context, broker.IdentityRow) error { return m.check() }
+func (m *memory) SaveIdentity(_ context.Context, r broker.IdentityRow) error {
+	defer m.lock()()
+	m.ids = slices.DeleteFunc(m.ids, func(x broker.IdentityRow) bool { return x.Subject == r.Subject })
+	m.ids = append(m.ids, r)
+	return m.check()
+}
 
-func (m *memory) FindIdentities(context.Context, string) ([]broker.IdentityRow, error) {
-	return nil, m.check()
+func (m *memory) FindIdentities(_ context.Context, user string) ([]broker.IdentityRow, error) {
+	defer m.lock()()
+	var out []broker.IdentityRow
+	for _, r := range m.ids {
+		if user == "" || user == r.Username {
+			out = append(out, r)
+		}
+	}
+	return out, m.check()
 }
 
 func (m *memory) Record(_ context.Context, e broker.Event) error {
@@ -234,6 +294,7 @@ type aws struct {
 	rules       []broker.RuleResult
 	missing     []broker.RuleResult
 	mfa         bool
+	admin       bool
 	err         error // of AssumeRole
 	assumed     int
 	issuer      string
@@ -257,6 +318,8 @@ func (a *aws) Explain(context.Context, broker.Identity) (broker.Explanation, err
 func (a *aws) Missing(context.Context, broker.Identity, string, string) ([]broker.RuleResult, error) {
 	return a.missing, nil
 }
+
+func (a *aws) IsAdmin(context.Context, broker.Identity) (bool, error) { return a.admin, nil }
 
 func (a *aws) Assert(context.Context, broker.AssertionRequest) (broker.Assertion, error) {
 	return broker.Assertion{Raw: broker.NewSecret("planted-assertion"), ID: "_a"}, nil
@@ -282,6 +345,19 @@ func (a *aws) SignInURL(_ context.Context, r broker.SignInURLRequest) (broker.Se
 		return broker.Secret{}, broker.Errorf(broker.CodeInvalid, "This is no console page.")
 	}
 	return broker.NewSecret("https://signin.example/federation?SigninToken=planted-link"), nil
+}
+
+// ProviderStatus tells of an identity provider that needs attention.
+func (p *idp) ProviderStatus() broker.ProviderStatus {
+	return broker.ProviderStatus{
+		Kind: "SAML 2.0", Issuer: "https://idp.example/" + string(p.id), Err: p.beginErr, SkewKnown: true, Skew: 3 * time.Second,
+		Certificates: []broker.CertificateStatus{{Name: "CN=idp", NotAfter: time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)}},
+	}
+}
+
+// Setup tells one value.
+func (p *idp) Setup() []broker.SetupValue {
+	return []broker.SetupValue{{Name: "Entity ID", Value: "https://sso.example.com/saml/" + string(p.id) + "/metadata", Path: "/saml/okta/metadata"}}
 }
 
 type metadata struct{}
@@ -318,7 +394,7 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 	h := &house{
 		t: t, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), public: "https://sso.example.com",
 		logs: &bytes.Buffer{}, cookies: map[string]*http.Cookie{},
-		mem: &memory{state: map[string][]byte{}, sessions: map[string]broker.SessionRow{}},
+		mem: &memory{state: map[string][]byte{}, sessions: map[string]broker.SessionRow{}, revoked: map[broker.Subject]time.Time{}},
 	}
 	now := func() time.Time { return h.clock }
 	n := 0
@@ -341,13 +417,36 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 		},
 		Mapper: h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
 	})
+	people := broker.NewSessions(broker.SessionsConfig{
+		Store: h.mem, List: h.mem, Revoker: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
+	})
 	c := web.Config{
 		SignIn: in,
 		Access: broker.NewAccess(broker.AccessConfig{
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
-			PortalURL: h.public, Now: now,
+			PortalURL: h.public, Admins: h.aws, Now: now,
 		}),
 		Shelf:  broker.NewShelf(broker.ShelfConfig{Store: h.mem, Now: now}),
+		People: people,
+		Admin: broker.NewAdmin(broker.AdminConfig{
+			Judge: h.aws, Sessions: people, Log: h.mem, Events: h.mem, Identities: h.mem, Roles: h.aws,
+			Traces: broker.Traces{State: h.mem, Now: now}, Sealer: sealer{}, Now: now,
+		}),
+		Health: web.Health{
+			Store: "SQLite", Relaxations: []string{"insecure_http is on"}, Ping: func(context.Context) error { return h.mem.check() },
+			Keys: func() []admin.Key {
+				return []admin.Key{{Purpose: "aws-saml", ID: "kid", Active: true, NotAfter: h.clock}}
+			},
+			AWS: []admin.Endpoint{{Name: "STS", URL: "https://sts.example"}},
+		},
+		Simulate: func(_ context.Context, candidate []byte, people []broker.Identity) (admin.Simulation, error) {
+			if bytes.HasPrefix(candidate, []byte("bad")) {
+				return admin.Simulation{Problems: []string{string(candidate)}}, nil
+			}
+			return admin.Simulation{People: len(people), Changes: []admin.Change{
+				{Kind: "gained", Username: string(candidate), Account: string(candidate), Role: string(candidate), What: []string{string(candidate)}},
+			}}, nil
+		},
 		Traces: broker.Traces{State: h.mem},
 		SAML:   map[broker.ProviderID]federation.MetadataSource{"okta": metadata{}},
 		Documents: federation.Documents{

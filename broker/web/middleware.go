@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/federation"
 )
 
@@ -24,6 +25,9 @@ import (
 const (
 	maxBody    = 64 << 10
 	maxACSBody = 5 << 18 // a SAML response of 1 MiB of base64, form-encoded
+
+	// maxCandidate is for a configuration to simulate.
+	maxCandidate = 1 << 20
 )
 
 // Middleware wraps a handler.
@@ -85,7 +89,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		var b [16]byte
 		_, _ = rand.Read(b[:]) // never fails (Go 1.24)
 		info := &requestInfo{
-			Request: broker.Request{ID: hex.EncodeToString(b[:]), Remote: s.remote(r)},
+			Request: broker.Request{ID: hex.EncodeToString(b[:]), Remote: s.remote(r), UserAgent: userAgent(r)},
 			trace:   s.c.Traces.Start(),
 		}
 		ctx := broker.WithTrace(broker.WithRequest(context.WithValue(r.Context(), keyRequestInfo, info), info.Request), info.trace)
@@ -93,6 +97,18 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+// userAgent is what the browser says it is, cut, in printable ASCII.
+func userAgent(r *http.Request) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return -1
+		}
+		return c
+	}, clipped(r.UserAgent(), 200))
+}
+
+func clipped(s string, n int) string { return s[:min(len(s), n)] }
 
 // remote is the client's address: the last one in X-Forwarded-For that is not a
 // trusted proxy, if the peer is one, else the peer's.
@@ -238,6 +254,9 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, "/saml/") {
 			limit = maxACSBody
 		}
+		if r.URL.Path == admin.SimulatePath {
+			limit = maxCandidate
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})
@@ -260,6 +279,7 @@ func (s *Server) crossOrigin(public *url.URL) (Middleware, error) {
 // handle registers a handler on the mux. Errors are rendered here and nowhere
 // else; a form that cannot be read or is too large never reaches h.
 func (s *Server) handle(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+	s.patterns = append(s.patterns, pattern)
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		requestFrom(r.Context()).pattern = pattern
 		err := parseForm(r)

@@ -71,6 +71,8 @@ func everyPage(t *testing.T, h *house, look func(name string, a answer)) {
 	id := string(h.aws.assignments[0].ID)
 	look("credentials", h.get("/credentials?assignment="+url.QueryEscape(id)))
 	look("credentials", h.post("/credentials", url.Values{"assignment": {id}}))
+	look("sessions", h.get("/sessions"))
+	adminPages(t, h, look)
 	h.aws.mfa, h.aws.assignments[0].Require.MFA = false, true
 	h.signIn()
 	look("error", h.post("/console", url.Values{"assignment": {id}, "destination": {hostile}}))

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/federation"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
@@ -25,6 +27,8 @@ type (
 	MetadataSource = federation.MetadataSource
 	Documents      = federation.Documents
 	Destination    = portal.Destination
+	Health         = admin.Health
+	Simulate       = admin.Simulate
 )
 
 // Config is what the server works with.
@@ -33,6 +37,13 @@ type Config struct {
 	Access *broker.Access
 	Shelf  *broker.Shelf
 	Traces broker.Traces
+
+	// People is for everybody's own sessions. With Admin there is a part for
+	// administrators, which shows Health and simulates changes.
+	People   *broker.Sessions
+	Admin    *broker.Admin
+	Health   Health
+	Simulate Simulate
 
 	// SAML is our service-provider side of each SAML identity provider;
 	// Documents is our issuer side.
@@ -64,8 +75,8 @@ type Config struct {
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
-	if c.SignIn == nil || c.Access == nil || c.Shelf == nil || c.Traces.State == nil || c.Logger == nil {
-		errs = append(errs, errors.New("web: SignIn, Access, Shelf, Traces and Logger are needed"))
+	if c.SignIn == nil || c.Access == nil || c.People == nil || c.Shelf == nil || c.Traces.State == nil || c.Logger == nil {
+		errs = append(errs, errors.New("web: SignIn, Access, Shelf, People, Traces and Logger are needed"))
 	}
 	if _, err := publicURL(c.PublicURL); err != nil {
 		errs = append(errs, err)
@@ -121,7 +132,11 @@ type Server struct {
 	chain    http.Handler
 	https    bool
 	fallback []byte // the error page, rendered at start
+	patterns []string
 }
+
+// Patterns lists every mounted route.
+func (s *Server) Patterns() []string { return slices.Clone(s.patterns) }
 
 // New parses the pages and mounts the routes.
 func New(c Config) (*Server, error) {
@@ -169,9 +184,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.Ser
 func (s *Server) mount() {
 	// People: public and signed-in pages.
 	portal.New(portal.Config{
-		SignIn: s.c.SignIn, Access: s.c.Access, Shelf: s.c.Shelf, Sessions: s.sessions, Pages: s.pages, Destinations: s.c.Destinations,
+		SignIn: s.c.SignIn, Access: s.c.Access, Shelf: s.c.Shelf, Sessions: s.sessions, People: s.c.People, Pages: s.pages, Destinations: s.c.Destinations,
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
+	if s.c.Admin != nil {
+		admin.New(admin.Config{
+			Admin: s.c.Admin, SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, Health: s.c.Health, Simulate: s.c.Simulate,
+			Now: s.c.Now,
+		}).Mount(s.handle)
+	}
 	// Identity providers and IAM.
 	federation.New(federation.Config{
 		SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,

@@ -18,7 +18,8 @@ import (
 type Store interface {
 	broker.StateStore
 	broker.SessionStore
-	broker.SessionFinder
+	broker.SessionLister
+	broker.Revoker
 	broker.NameRegistry
 	broker.IdentityStore
 	broker.Recorder
@@ -26,6 +27,7 @@ type Store interface {
 	SaveNode(ctx context.Context, id, keys string, ttl time.Duration) error
 	Nodes(ctx context.Context) (map[string]string, error)
 	DeleteNode(ctx context.Context, id string) error
+	broker.EventLog
 	Events(ctx context.Context, f sqlstore.EventFilter) ([]broker.Event, error)
 	Purge(ctx context.Context) (int64, error)
 	Ping(ctx context.Context) error
@@ -76,6 +78,9 @@ func Run(t *testing.T, open Open) {
 		{"session replace", sessionReplace},
 		{"session touch", sessionTouch},
 		{"find sessions", findSessions},
+		{"list sessions", listSessions},
+		{"revocation", revocation},
+		{"query events", queryEvents},
 		{"names", names},
 		{"names under concurrency", concurrentNames},
 		{"one subject, 50 claims, one name", concurrentSameSubject},

@@ -46,6 +46,7 @@ type Person struct {
 	Ends     time.Time // if the session is not used
 	Renew    string    // address that signs in again
 	Soon     bool      // the end is near, and use does not put it off
+	Admin    bool      // shows the way to the administrators' part
 }
 
 // renewWithin is how long before its end a session's page offers to go on.
@@ -54,7 +55,7 @@ const renewWithin = 15 * time.Minute
 // NewPerson describes the person of a session.
 func NewPerson(s *broker.Session, providers []broker.Provider) *Person {
 	p := &Person{
-		Name: s.Identity.DisplayName(), Until: s.ExpiresAt, Ends: s.ExpiresAt, Provider: string(s.Identity.Subject.Provider),
+		Name: s.Identity.DisplayName(), Until: s.ExpiresAt, Ends: s.ExpiresAt, Provider: string(s.Identity.Subject.Provider), Admin: s.Admin,
 		Renew: "/signin/" + url.PathEscape(string(s.Identity.Subject.Provider)),
 		// The last use is now, or less than a minute ago.
 		Soon: s.ExpiresAt.Sub(s.LastUsedAt) < renewWithin,
@@ -103,6 +104,7 @@ func New(templates fs.FS, assets Assets) (*Set, error) {
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"utc":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
 		"lasts":   Lasts,
+		"agent":   Agent,
 		"path":    url.PathEscape,
 	}).ParseFS(templates, "layout.html")
 	if err != nil {

@@ -24,6 +24,7 @@ type Config struct {
 	Access       *broker.Access
 	Shelf        *broker.Shelf
 	Sessions     *session.Manager
+	People       *broker.Sessions
 	Pages        *page.Set
 	Destinations []Destination
 	Regions      map[broker.Partition][]string
@@ -64,6 +65,10 @@ func (p *Portal) Mount(handle Handle) {
 	handle("POST /credentials", p.signedIn(p.credentials))
 	handle("POST /console", p.signedIn(p.console))
 	handle("POST /favourites", p.signedIn(p.mark))
+	handle("GET /sessions", p.signedIn(p.sessions))
+	handle("POST /sessions/end", p.signedIn(p.endSession))
+	handle("POST /sessions/end-others", p.signedIn(p.endOthers))
+	handle("POST /sessions/end-all", p.signedIn(p.endAll))
 }
 
 type sessionHandler func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error

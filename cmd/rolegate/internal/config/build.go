@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -32,6 +33,7 @@ func (c *Config) Mapping() mapping.Config {
 	m := mapping.Config{
 		SAMLProviderName: c.AWS.SAML.Provider, OIDCProvider: c.AWS.OIDC.Provider,
 		RoleSession:   mapping.RoleSession(c.RoleSession),
+		Admins:        mapping.Admins(c.Admins),
 		ProviderNames: map[broker.AccountID]mapping.ProviderNames{},
 	}
 	if m.OIDCProvider == "" {
@@ -170,8 +172,57 @@ func (c *Config) Relaxations() []string {
 	if c.InsecureStoreTLS {
 		out = append(out, "insecure_store_tls: another server may answer for the database")
 	}
+	if c.InsecureNoRateLimits {
+		out = append(out, "insecure_no_rate_limits: nobody is slowed down")
+	}
 	if c.InsecureAWSEndpoints != nil {
 		out = append(out, "insecure_aws_endpoints: this is not AWS")
+	}
+	return out
+}
+
+// SessionLimits returns how long sessions last.
+func (c *Config) SessionLimits() broker.SessionLimits {
+	l := broker.SessionLimits{Idle: time.Duration(c.Session.Idle), Absolute: time.Duration(c.Session.Absolute)}
+	if at, err := time.Parse("15:04", c.Session.DayEnd); err == nil {
+		if l.Zone, err = time.LoadLocation(c.Session.TimeZone); err == nil {
+			l.DayEnd = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
+		}
+	}
+	return l
+}
+
+// limits returns each configured limit with its key and kind.
+func (c *Config) limits() []struct {
+	key  string
+	kind broker.LimitKind
+	set  *Limit
+} {
+	return []struct {
+		key  string
+		kind broker.LimitKind
+		set  *Limit
+	}{
+		{"sign_in", broker.LimitSignIn, c.Limits.SignIn}, {"sign_in_finish", broker.LimitSignInFinish, c.Limits.SignInFinish},
+		{"credentials", broker.LimitCredentials, c.Limits.Credentials}, {"device", broker.LimitDevice, c.Limits.Device},
+		{"scim", broker.LimitSCIM, c.Limits.SCIM},
+	}
+}
+
+// RateLimits returns the defaults with what is configured over them, nil when
+// they are switched off.
+func (c *Config) RateLimits() map[broker.LimitKind]broker.Limit {
+	if c.InsecureNoRateLimits {
+		return nil
+	}
+	out := broker.DefaultLimits()
+	for _, l := range c.limits() {
+		if l.set == nil {
+			continue
+		}
+		x := out[l.kind]
+		x.Address, x.Account, x.Per = cmp.Or(l.set.Address, x.Address), cmp.Or(l.set.Account, x.Account), cmp.Or(time.Duration(l.set.Per), x.Per)
+		out[l.kind] = x
 	}
 	return out
 }

@@ -90,7 +90,18 @@ func (c *Config) checkServer(bad badFunc) {
 	if time.Duration(c.Session.Idle) < time.Minute {
 		bad("session.idle", "a session lasts a minute at least")
 	}
-	if c.Outbound.CAFile != "" {
+	c.checkSession(bad)
+	for _, l := range c.limits() {
+		if l.set != nil && (l.set.Address < 0 || l.set.Account < 0) {
+			bad("limits."+l.key, "a limit is not negative; insecure_no_rate_limits switches all off")
+		}
+		if per := time.Duration(0); l.set != nil && l.set.Per != 0 {
+			if per = time.Duration(l.set.Per); per < 10*time.Second || per > time.Hour {
+				bad("limits."+l.key+".per", "%s is not between 10s and 1h", per)
+			}
+		}
+	}
+	if c.Outbound.CAFile != "" && !c.detached {
 		if _, err := os.Stat(c.Path(c.Outbound.CAFile)); err != nil {
 			bad("outbound.ca_file", "%v", err)
 		}
@@ -123,6 +134,9 @@ func (c *Config) checkStore(bad badFunc) {
 		bad("store_password", "one of store_password_file and store_password (env:NAME) is enough")
 		return
 	}
+	if c.detached {
+		return // its password would be read
+	}
 	sc, err := c.StoreConfig()
 	if err != nil {
 		bad("store", "%v", err)
@@ -130,6 +144,20 @@ func (c *Config) checkStore(bad badFunc) {
 	}
 	if err := sc.Validate(); err != nil {
 		bad("store", "%s %s", broker.Message(err), broker.Remedy(err))
+	}
+}
+
+func (c *Config) checkSession(bad badFunc) {
+	if _, err := time.Parse("15:04", c.Session.DayEnd); c.Session.DayEnd != "" && (err != nil || len(c.Session.DayEnd) != 5) {
+		bad("session.day_end", "%q is no time of day: write it like 19:00", c.Session.DayEnd)
+	}
+	switch zone, err := time.LoadLocation(c.Session.TimeZone); {
+	case c.Session.DayEnd == "" && c.Session.TimeZone != "":
+		bad("session.time_zone", "it says nothing without day_end")
+	case c.Session.DayEnd != "" && c.Session.TimeZone == "":
+		bad("session.day_end", "time_zone must say by which clocks, like Europe/Berlin")
+	case err != nil || zone == time.Local:
+		bad("session.time_zone", "%q is not the name of a time zone, as in Europe/Berlin", c.Session.TimeZone)
 	}
 }
 
@@ -197,7 +225,7 @@ func (c *Config) checkSAML(bad badFunc, at string, s *SAML) {
 		checkURL(bad, at+".metadata_url", s.MetadataURL, false)
 	}
 	for key, path := range map[string]string{"metadata_file": s.MetadataFile, "metadata_certificate_file": s.MetadataCertificateFile} {
-		if path == "" {
+		if path == "" || c.detached {
 			continue
 		}
 		if _, err := os.Stat(c.Path(path)); err != nil {
@@ -234,7 +262,7 @@ func (c *Config) checkOIDC(bad badFunc, at string, o *OIDC) {
 		bad(at+".client_secret", "a secret does not belong in this file: write env:NAME, or use client_secret_file")
 		return
 	}
-	if ways == 1 && !o.PrivateKeyJWT {
+	if ways == 1 && !o.PrivateKeyJWT && !c.detached {
 		if _, err := c.ClientSecret(o); err != nil {
 			bad(at, "%v", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
 
@@ -100,6 +102,15 @@ func TestOneMistake(t *testing.T) {
 		{"duplicate key", "listen: 127", "listen: 127.0.0.1:1\nlisten: 127", "listen"},
 		{"duration", "max_duration: 8h", "max_duration: 8 hours", "write it like"},
 		{"endpoint", "role_session:", "insecure_aws_endpoints: {sts: \"http://localhost:1/x\"}\nrole_session:", "scheme://host:port"},
+		{"no time of day", "idle: 30m", "idle: 30m, day_end: 7pm, time_zone: UTC", "write it like 19:00"},
+		{"day without a zone", "idle: 30m", "idle: 30m, day_end: '19:00'", "time_zone must say"},
+		{"zone without a day", "idle: 30m", "idle: 30m, time_zone: UTC", "nothing without day_end"},
+		{"no such zone", "idle: 30m", "idle: 30m, day_end: '19:00', time_zone: Europe/Atlantis", "not the name of a time zone"},
+		{"this machine's zone", "idle: 30m", "idle: 30m, day_end: '19:00', time_zone: Local", "not the name of a time zone"},
+		{"admin condition", "role_session:", "admins: {when: 'identity.usrname == \"x\"'}\nrole_session:", "no field \"usrname\""},
+		{"admin group", "role_session:", "admins: {groups: ['']}\nrole_session:", "is not a group name"},
+		{"negative limit", "role_session:", "limits: {sign_in: {address: -1}}\nrole_session:", "not negative"},
+		{"window", "role_session:", "limits: {sign_in: {per: 2h}}\nrole_session:", "between 10s and 1h"},
 		{"empty", "", "", "empty or no mapping"},
 	}
 	for _, tt := range tests {
@@ -220,4 +231,74 @@ func FuzzParse(f *testing.F) {
 			t.Error("accepted without rules")
 		}
 	})
+}
+
+// TestDetached holds what somebody who may only simulate could learn of the
+// machine: whether files and environment variables exist, and what they hold.
+func TestDetached(t *testing.T) {
+	const probe = `
+public_url: https://sso.example.com
+outbound: {ca_file: /etc/%[1]s}
+identity_providers:
+  - {id: a, saml: {metadata_file: /etc/%[1]s, metadata_certificate_file: /etc/%[1]s}}
+  - {id: b, oidc: {issuer: "https://x.example", client_id: a, client_secret_file: /etc/%[1]s}}
+  - {id: c, oidc: {issuer: "https://y.example", client_id: a, client_secret: "env:ENTRA_SECRET"}}
+accounts: [{id: "111122223333", name: prod}]
+roles: [{name: Admin, iam_role: X}]
+rules: [{name: r, groups: [g], accounts: [prod], roles: [Admin]}]
+`
+	for _, name := range []string{"passwd", "no-such-file"} {
+		if _, err := config.ParseDetached("rolegate.yaml", fmt.Appendf(nil, probe, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := config.ParseDetached("rolegate.yaml", []byte("public_url: x\nnonsense: 1")); err == nil || !strings.Contains(err.Error(), "rolegate.yaml:2") {
+		t.Errorf("a mistake: %v", err)
+	}
+}
+
+// TestRateLimits ensures that what is set counts over the defaults, and that
+// only the insecure switch takes limits away.
+func TestRateLimits(t *testing.T) {
+	full, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(more string) *config.Config {
+		c, err := config.Parse("testdata/x.yaml", []byte(string(full)+"\n"+more), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	want := broker.DefaultLimits()
+	if d := cmp.Diff(want, load("").RateLimits()); d != "" {
+		t.Error(d)
+	}
+	x := want[broker.LimitDevice]
+	x.Address = 7
+	want[broker.LimitDevice] = x
+	if d := cmp.Diff(want, load("limits: {device: {address: 7}}").RateLimits()); d != "" {
+		t.Error(d)
+	}
+	off := load("insecure_no_rate_limits: true")
+	if off.RateLimits() != nil || len(off.Relaxations()) != 1 {
+		t.Errorf("%v, %v", off.RateLimits(), off.Relaxations())
+	}
+}
+
+// TestSessionLimits ensures that the end of the working day is read.
+func TestSessionLimits(t *testing.T) {
+	full, err := os.ReadFile("testdata/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("testdata/x.yaml", []byte(strings.Replace(string(full), "idle: 30m", "idle: 30m, day_end: '19:30', time_zone: Europe/Berlin", 1)), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.SessionLimits()
+	if l.DayEnd != 19*time.Hour+30*time.Minute || l.Zone == nil || l.Zone.String() != "Europe/Berlin" || l.Idle != 30*time.Minute {
+		t.Errorf("%+v", l)
+	}
 }

@@ -74,10 +74,21 @@ func Load(path string, env func(string) string) (*Config, error) {
 
 // Parse is [Load] with the bytes given; path serves messages and relative paths.
 func Parse(path string, b []byte, env func(string) string) (*Config, error) {
+	return parse(&Config{file: path, dir: filepath.Dir(path), env: env}, b)
+}
+
+// ParseDetached is [Parse] for a text that somebody else wrote, to simulate it.
+// It reads no file and no environment variable, so that its problems tell
+// nothing about this machine.
+func ParseDetached(name string, b []byte) (*Config, error) {
+	return parse(&Config{file: name, dir: ".", env: func(string) string { return "" }, detached: true}, b)
+}
+
+func parse(c *Config, b []byte) (*Config, error) {
 	sum := sha256.Sum256(b)
-	c := &Config{file: path, dir: filepath.Dir(path), env: env, digest: hex.EncodeToString(sum[:])}
+	c.digest = hex.EncodeToString(sum[:])
 	if len(b) > maxFile {
-		return nil, Problems{{File: path, Message: fmt.Sprintf("the file is larger than %d bytes", maxFile)}}
+		return nil, Problems{{File: c.file, Message: fmt.Sprintf("the file is larger than %d bytes", maxFile)}}
 	}
 	ps := c.decode(b)
 	if c.root == nil {

@@ -30,17 +30,24 @@ type Config struct {
 	AWS               AWS                `yaml:"aws,omitempty"`
 	Outbound          Outbound           `yaml:"outbound,omitempty"`
 	Metrics           Metrics            `yaml:"metrics,omitempty"`
+	Admins            Admins             `yaml:"admins,omitempty" jsonschema_description:"Who is an administrator of rolegate; without it nobody is."`
+	Limits            Limits             `yaml:"limits,omitempty" jsonschema_description:"How often, before somebody is slowed down."`
+
+	InsecureNoRateLimits bool `yaml:"insecure_no_rate_limits,omitempty" jsonschema_description:"Switch all limits off; for load tests only."`
 
 	InsecureStoreTLS bool `yaml:"insecure_store_tls,omitempty" jsonschema_description:"Take a PostgreSQL elsewhere that does not prove its name."`
 
 	InsecureAWSEndpoints *AWSEndpoints `yaml:"insecure_aws_endpoints,omitempty" jsonschema_description:"Replace AWS's hosts; for a sandbox only."`
 
-	file   string
-	dir    string
-	env    func(string) string
-	digest string // of the file's bytes
-	root   *yaml.Node
-	engine engine
+	file string
+	dir  string
+	// detached is set for text that is not on this machine: files and
+	// environment variables that it names are not looked at.
+	detached bool
+	env      func(string) string
+	digest   string // of the file's bytes
+	root     *yaml.Node
+	engine   engine
 }
 
 // Keys says where the keys are.
@@ -58,6 +65,33 @@ type TLS struct {
 type Session struct {
 	Idle     Duration `yaml:"idle,omitempty" jsonschema_description:"Ends a session after this long without use, default 1h."`
 	Absolute Duration `yaml:"absolute,omitempty" jsonschema_description:"Ends a session this long after sign-in, default 10h."`
+	DayEnd   string   `yaml:"day_end,omitempty" jsonschema:"pattern=^([01][0-9]|2[0-3]):[0-5][0-9]$" jsonschema_description:"Time of day at which every session ends, like 19:00; needs time_zone."`
+	TimeZone string   `yaml:"time_zone,omitempty" jsonschema_description:"Zone of day_end, like Europe/Berlin."`
+}
+
+// Admins is the rule that names administrators: who is in any of the groups and
+// for whom the condition is true. They need a second factor besides.
+type Admins struct {
+	Groups   []string `yaml:"groups,omitempty"`
+	When     string   `yaml:"when,omitempty" jsonschema_description:"CEL over identity and now, as in a rule."`
+	TimeZone string   `yaml:"time_zone,omitempty"`
+}
+
+// Limits slows down who does too much, by client address and by account and
+// client address together.
+type Limits struct {
+	SignIn       *Limit `yaml:"sign_in,omitempty" jsonschema_description:"Starts of a sign-in."`
+	SignInFinish *Limit `yaml:"sign_in_finish,omitempty" jsonschema_description:"Answers of identity providers."`
+	Credentials  *Limit `yaml:"credentials,omitempty" jsonschema_description:"Role sessions, for the console or as keys."`
+	Device       *Limit `yaml:"device,omitempty" jsonschema_description:"Device codes."`
+	SCIM         *Limit `yaml:"scim,omitempty"`
+}
+
+// Limit is how often in a window; what is left out keeps its default.
+type Limit struct {
+	Address int      `yaml:"address,omitempty" jsonschema_description:"Per client address."`
+	Account int      `yaml:"account,omitempty" jsonschema_description:"Per account and client address."`
+	Per     Duration `yaml:"per,omitempty" jsonschema_description:"The window, 10s to 1h."`
 }
 
 // IdentityProvider is one upstream, SAML or OpenID Connect.

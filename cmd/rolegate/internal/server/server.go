@@ -135,11 +135,12 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	if err != nil {
 		return err
 	}
-	limits := broker.SessionLimits{Idle: time.Duration(c.Session.Idle), Absolute: time.Duration(c.Session.Absolute)}
+	limits := c.SessionLimits()
 	state, sessions, events := o.Metrics.State(s.Store), o.Metrics.Sessions(s.Store), o.Metrics.Recorder(s.Store)
+	limiter := broker.NewLimiter(broker.LimiterConfig{State: state, Events: events, Limits: c.RateLimits(), Now: o.Now})
 	signIn := broker.NewSignIn(broker.SignInConfig{
 		Providers: providers, Mapper: c.Engine(), State: state, Sessions: sessions, Names: s.Store, Identities: s.Store,
-		Events: events, Sealer: s.Sealer, Limits: limits, Now: o.Now,
+		Events: events, Sealer: s.Sealer, Limits: limits, Limiter: limiter, Now: o.Now,
 	})
 	refreshers := map[broker.ProviderID]broker.TokenRefresher{}
 	for id, rp := range s.OIDC {
@@ -147,7 +148,16 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	}
 	access := broker.NewAccess(broker.AccessConfig{
 		Sessions: sessions, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: events,
-		Sealer: s.Sealer, Refreshers: refreshers, PortalURL: c.PublicURL, Limits: limits, Now: o.Now,
+		Sealer: s.Sealer, Refreshers: refreshers, PortalURL: c.PublicURL, Limits: limits, Limiter: limiter,
+		Admins: c.Engine(), Now: o.Now,
+	})
+	traces := broker.Traces{State: state, Now: o.Now}
+	people := broker.NewSessions(broker.SessionsConfig{
+		Store: sessions, List: s.Store, Revoker: s.Store, Events: events, Sealer: s.Sealer, Limits: limits, Now: o.Now,
+	})
+	administration := broker.NewAdmin(broker.AdminConfig{
+		Judge: c.Engine(), Sessions: people, Log: s.Store, Events: events, Identities: s.Store, Roles: c.Engine(), Traces: traces,
+		Sealer: s.Sealer, Now: o.Now,
 	})
 	proxies, err := c.Proxies()
 	if err != nil {
@@ -162,7 +172,8 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: broker.Traces{State: state, Now: o.Now}, SAML: metadata,
+		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: traces, People: people, Admin: administration,
+		Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
