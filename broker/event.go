@@ -15,6 +15,10 @@ const (
 	ActionArrive      Action = "signin.arrive" // an answer that was not asked for; no session before the person agrees
 	ActionReload      Action = "config.reload"
 	ActionCertificate Action = "certificate.end"
+	ActionMFAUse      Action = "mfa.use"
+	ActionMFAEnrol    Action = "mfa.enrol"
+	ActionMFARemove   Action = "mfa.remove"
+	ActionMFAReset    Action = "mfa.reset"
 )
 
 // Outcome of an action.

@@ -23,6 +23,7 @@ type memory struct {
 	names    map[string]broker.Subject
 	ids      map[broker.Subject]broker.IdentityRow
 	events   []broker.Event
+	factors  []broker.FactorRow
 	down     bool // everything is unavailable
 	noEvents bool // only the recorder is unavailable
 }

@@ -18,6 +18,7 @@ type Session struct {
 	LastUsedAt     time.Time
 	ExpiresAt      time.Time // absolute end
 	IdleAt         time.Time // when it ends if it is not used
+	Own            *OwnProof // rolegate's own factor, used in this session; nil: none
 	tokens         Tokens
 }
 
@@ -37,6 +38,7 @@ type sessionBody struct {
 	SourceIdentity string    `json:"source_identity"`
 	IDExpires      time.Time `json:"id_expires,omitzero"`
 	Tokens         []byte    `json:"tokens,omitempty"` // sealed
+	Own            *OwnProof `json:"own_factor,omitempty"`
 }
 
 type tokenBody struct {
@@ -47,7 +49,7 @@ type tokenBody struct {
 // encodeSession seals the tokens under the session's key, so that a row copied
 // to another session does not open.
 func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
-	body := sessionBody{Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity}
+	body := sessionBody{Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Own: s.Own}
 	if !s.tokens.IDToken.IsZero() {
 		plain, err := json.Marshal(tokenBody{IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal()})
 		if err != nil {
@@ -78,7 +80,7 @@ func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
 	}
 	s := &Session{
 		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
-		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity,
+		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Own: body.Own,
 		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt,
 	}
 	if len(body.Tokens) > 0 {

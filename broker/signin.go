@@ -168,7 +168,7 @@ func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, er
 		r.ForceAuthn = true
 		r.MaxAuthAge = in.StepUp.MaxAuthAge
 		if in.StepUp.MFA {
-			r.RequestedContext = p.MFA.Wanted()
+			r.RequestedContext, r.WantMFA = p.MFA.Wanted(), true
 		}
 	}
 	return r, binding, nil
@@ -269,6 +269,9 @@ func (s *SignIn) finish(ctx context.Context, t *Trace, in FinishSignIn) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
+	if r.WantMFA && !id.MFA {
+		return SignedIn{}, lessThanAsked(p)
+	}
 	return s.open(ctx, t, p, r, auth, id)
 }
 
@@ -295,6 +298,16 @@ func (s *SignIn) identify(ctx context.Context, t *Trace, p Provider, auth Authen
 // errNoPending is the cause of a refusal because nothing was begun under the
 // state: the one case in which an answer may be an unsolicited one.
 var errNoPending = errors.New("no pending request under this state")
+
+// lessThanAsked ends a step-up: asking the provider once more would bring the
+// same answer. The session that the person had stays as it was.
+func lessThanAsked(p Provider) error {
+	e := Errorf(CodeDenied, "%s was asked for a second factor and answered without proof of one, so roles that need it stay closed.", p.Name)
+	if p.MFA.Own != OwnFactorOff {
+		return e.Fix("Use rolegate's own second factor in place of it: open “Second factor” in the portal.")
+	}
+	return e.Fix("Set up a second factor at %s. If you did use one, give your administrator the trace id: the proof did not arrive.", p.Name)
+}
 
 func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {
 	stale := Errorf(CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").

@@ -29,10 +29,11 @@ type (
 
 // Config is what the server works with.
 type Config struct {
-	SignIn *broker.SignIn
-	Access *broker.Access
-	Shelf  *broker.Shelf
-	Traces broker.Traces
+	SignIn  *broker.SignIn
+	Access  *broker.Access
+	Shelf   *broker.Shelf
+	Traces  broker.Traces
+	Factors *broker.Factors // nil: there is no second factor of our own
 
 	// SAML is our service-provider side of each SAML identity provider;
 	// Documents is our issuer side.
@@ -169,7 +170,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.Ser
 func (s *Server) mount() {
 	// People: public and signed-in pages.
 	portal.New(portal.Config{
-		SignIn: s.c.SignIn, Access: s.c.Access, Shelf: s.c.Shelf, Sessions: s.sessions, Pages: s.pages, Destinations: s.c.Destinations,
+		SignIn: s.c.SignIn, Access: s.c.Access, Factors: s.c.Factors, Shelf: s.c.Shelf, Sessions: s.sessions, Pages: s.pages, Destinations: s.c.Destinations,
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	// Identity providers and IAM.

@@ -46,6 +46,7 @@ type Person struct {
 	Ends     time.Time // if the session is not used
 	Renew    string    // address that signs in again
 	Soon     bool      // the end is near, and use does not put it off
+	Factors  bool      // the person may use rolegate's own second factor
 }
 
 // renewWithin is how long before its end a session's page offers to go on.
@@ -77,6 +78,8 @@ type Failure struct {
 	Provider broker.ProviderID // whose sign-in it was, or is to be repeated
 	Name     string            // of the provider
 	ReturnTo string            // where to go on after signing in again
+	Factor   string            // where to use rolegate's own second factor, if it counts
+	Unproven bool              // the provider cannot prove a second factor
 }
 
 // Error returns the private text.
