@@ -360,7 +360,7 @@ func (f *Factors) add(ctx context.Context, sess *Session, r FactorRow, body any)
 			Errorf(CodeConflict, "You have %d second factors already.", maxFactors).Fix("Remove one that you do not use any more."))
 	}
 	r.Subject, r.CreatedAt, r.Version = sub, f.c.Now(), 1
-	r.Name = cleanFactorName(r.Name, r.Kind, len(rows)+1)
+	r.Name = cleanFactorName(r.Name, r.Kind, len(slices.DeleteFunc(slices.Clone(rows), func(r FactorRow) bool { return r.Kind == FactorRecovery }))+1)
 	if err := f.seal(&r, body); err != nil {
 		return Proven{}, err
 	}

@@ -31,6 +31,7 @@ type memory struct {
 	state    map[string][]byte
 	sessions map[string]broker.SessionRow
 	events   []broker.Event
+	factors  []broker.FactorRow
 	down     bool
 	noEvents bool
 	marked   []broker.AssignmentID
