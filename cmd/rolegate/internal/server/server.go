@@ -228,7 +228,6 @@ func (s *Server) providers(c *config.Config, keys *issuer.Keys, o Options) ([]br
 		if err != nil {
 			return nil, err
 		}
-		x := broker.Provider{ID: broker.ProviderID(p.ID), Name: p.Name, MFA: p.MFA.Policy()}
 		x := broker.Provider{ID: broker.ProviderID(p.ID), Name: p.Name, MFA: p.Policy()}
 		for _, d := range p.EmailDomains {
 			x.EmailDomains = append(x.EmailDomains, strings.ToLower(d))
