@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,11 +17,16 @@ import (
 
 // openStore opens the store of a command, which must be there already.
 func openStore(ctx context.Context, c *config.Config) (*sqlstore.Store, error) {
-	path, _ := strings.CutPrefix(c.Store, "sqlite:")
-	if _, err := os.Stat(c.Path(path)); err != nil {
-		return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", c.Path(path))
+	if path := c.StoreFile(); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", path)
+		}
 	}
-	return sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + c.Path(path)})
+	sc, err := c.StoreConfig()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return sqlstore.Open(ctx, sc)
 }
 
 func (p *program) mfa() *cobra.Command {
