@@ -30,7 +30,8 @@ type AccessConfig struct {
 	Events     Recorder
 	Sealer     Sealer
 	Refreshers map[ProviderID]TokenRefresher
-	PortalURL  string // our public URL, the Issuer of console links
+	MFA        map[ProviderID]MFAPolicy // for enforcement of our own factor
+	PortalURL  string                   // our public URL, the Issuer of console links
 	Limits     SessionLimits
 	Limiter    *Limiter   // nil: no limits
 	Admins     AdminJudge // nil: nobody is an administrator
@@ -244,7 +245,10 @@ func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (Role
 	if duration > x.MaxDuration {
 		return RoleSession{}, Errorf(CodeInvalid, "This role lasts %s at most, not %s.", x.MaxDuration, duration)
 	}
-	if missing := x.Require.Unmet(sess.Identity, a.c.Now()); missing != nil {
+	now := a.c.Now()
+	require := x.Require
+	require.MFA = require.MFA || a.c.MFA[sess.Identity.Subject.Provider].Enforced(now)
+	if missing := require.Unmet(sess.Identity, now); missing != nil {
 		return RoleSession{}, stepUpError(x, missing)
 	}
 	assertion, err := a.assertion(ctx, sess, x, duration)
@@ -279,10 +283,13 @@ func stepUpError(x Assignment, missing *StepUp) *Error {
 
 func (a *Access) assertion(ctx context.Context, sess *Session, x Assignment, d time.Duration) (Assertion, error) {
 	if x.Via != ViaIDPToken {
+		tags := withProof(x, sess.Identity)
+		// A tag of the proof that is not known is not there to be transitive.
+		transitive := slices.DeleteFunc(slices.Clone(x.TransitiveTagKeys), func(k string) bool { _, ok := tags[k]; return !ok })
 		return a.c.Asserter.Assert(ctx, AssertionRequest{
 			Via: x.Via, Subject: sess.Identity.Subject, Account: x.Account, RoleARN: x.RoleARN, ProviderARN: x.ProviderARN,
 			SessionName: sess.SessionName, SourceIdentity: sess.SourceIdentity, Duration: d,
-			SessionTags: x.SessionTags, TransitiveTagKeys: x.TransitiveTagKeys,
+			SessionTags: tags, TransitiveTagKeys: transitive,
 		})
 	}
 	t, err := a.freshTokens(ctx, sess)

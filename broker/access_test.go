@@ -316,11 +316,11 @@ func TestMFAPolicy(t *testing.T) {
 		{broker.AuthnContext{}, false},
 	}
 	for _, tt := range tests {
-		if got := p.Satisfied(tt.c); got != tt.want {
+		if got := p.Satisfied(tt.c, nil); got != tt.want {
 			t.Errorf("%+v: %t", tt.c, got)
 		}
 	}
-	if (broker.MFAPolicy{ACR: [][]string{{""}}}).Satisfied(broker.AuthnContext{}) {
+	if (broker.MFAPolicy{ACR: [][]string{{""}}}).Satisfied(broker.AuthnContext{}, nil) {
 		t.Error("an empty value proves something")
 	}
 }

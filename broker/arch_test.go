@@ -30,6 +30,7 @@ var house = []room{
 	{"broker/mapping", 1, []string{"broker"}, "an adapter knows the domain and CEL"},
 	{"broker/issuer", 1, []string{"broker"}, "holds private keys, so it must not reach AWS"},
 	{"broker/federation", 1, []string{"broker"}, "talks to AWS, so it must not reach a private key"},
+	{"broker/mfa", 1, []string{"broker"}, "an adapter knows the domain, WebAuthn and RFC 6238; it keeps nothing"},
 	{"broker/sqlstore", 1, []string{"broker"}, "an adapter knows the domain and SQL"},
 	{"broker/metrics", 1, []string{"broker"}, "counts what the domain records, and knows Prometheus"},
 	{"broker/api", 1, []string{"broker"}, "wire types, shared by server and client"},

@@ -93,6 +93,7 @@ type Assignment struct {
 	MaxDuration       time.Duration     `json:"max_duration"` // 15 min to 12 h
 	SessionTags       map[string]string `json:"session_tags,omitempty"`
 	TransitiveTagKeys []string          `json:"transitive_tag_keys,omitempty"`
+	ProofTags         bool              `json:"proof_tags,omitempty"` // see [ProofTagKeys]
 	Require           Requirement       `json:"require"`
 	Rules             []string          `json:"rules"` // the names of the rules that granted it
 }

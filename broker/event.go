@@ -22,6 +22,10 @@ const (
 	ActionAdminExport Action = "admin.export"
 	ActionAdminDenied Action = "admin.denied"
 	ActionSimulate    Action = "admin.simulate"
+	ActionMFAUse      Action = "mfa.use"
+	ActionMFAEnrol    Action = "mfa.enrol"
+	ActionMFARemove   Action = "mfa.remove"
+	ActionMFAReset    Action = "mfa.reset"
 )
 
 // Outcome of an action.

@@ -24,6 +24,7 @@ type memory struct {
 	names    map[string]broker.Subject
 	ids      map[broker.Subject]broker.IdentityRow
 	events   []broker.Event
+	factors  []broker.FactorRow
 	down     bool // everything is unavailable
 	revoked  map[broker.Subject]time.Time
 	noEvents bool // only the recorder is unavailable

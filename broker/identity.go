@@ -105,15 +105,39 @@ type Identity struct {
 // Each list holds alternatives; each alternative is a list of values that must
 // all be present. ["mfa"] is one value; ["pwd", "otp"] needs both.
 type MFAPolicy struct {
-	AMR          [][]string // against AuthnContext.AMR
-	ACR          [][]string // against AuthnContext.ACR
-	AuthnContext [][]string // against AuthnContext.ACR, the SAML name of it
-	Required     bool       // refuse every sign-in without proof
+	AMR          [][]string            // against AuthnContext.AMR
+	ACR          [][]string            // against AuthnContext.ACR
+	AuthnContext [][]string            // against AuthnContext.ACR, the SAML name of it
+	Claims       map[string][][]string // claim name to alternatives, against the claim's values
+	Required     bool                  // refuse every sign-in without proof
+
+	Own        OwnFactor // whether rolegate's own factor counts
+	EnrolUntil time.Time // with OwnFactorRequired: when enforcement begins; zero: at once
 }
 
-// Satisfied reports whether the context holds one whole alternative.
-func (p MFAPolicy) Satisfied(c AuthnContext) bool {
-	return anyAll(p.AMR, c.AMR) || anyAll(p.ACR, []string{c.ACR}) || anyAll(p.AuthnContext, []string{c.ACR})
+// Satisfied reports whether the provider's answer holds one whole alternative.
+// Methods in our own name are ours to give: from a provider they prove nothing.
+func (p MFAPolicy) Satisfied(c AuthnContext, claims Claims) bool {
+	theirs := slices.DeleteFunc(slices.Clone(c.AMR), func(m string) bool { return strings.HasPrefix(m, ownAMR) })
+	if anyAll(p.AMR, theirs) || anyAll(p.ACR, []string{c.ACR}) || anyAll(p.AuthnContext, []string{c.ACR}) {
+		return true
+	}
+	for name, alternatives := range p.Claims {
+		if anyAll(alternatives, claims[name]) {
+			return true
+		}
+	}
+	return false
+}
+
+// Proves reports whether the provider can prove a second factor at all.
+func (p MFAPolicy) Proves() bool {
+	return len(p.AMR)+len(p.ACR)+len(p.AuthnContext)+len(p.Claims) > 0
+}
+
+// Enforced reports whether every role needs proof, as the grace date is over.
+func (p MFAPolicy) Enforced(now time.Time) bool {
+	return p.Own == OwnFactorRequired && !now.Before(p.EnrolUntil)
 }
 
 // Wanted returns the single context values to ask for in a step-up

@@ -24,6 +24,7 @@ type AuthRequest struct {
 	ForceAuthn       bool          // ForceAuthn / prompt=login
 	MaxAuthAge       time.Duration // max_age; zero: not asked
 	RequestedContext []string      // RequestedAuthnContext / acr_values
+	WantMFA          bool          // an answer without proof of a second factor is refused
 	Replaces         string        // key of the session that ends when this one begins
 }
 
@@ -49,6 +50,7 @@ type authRequestRecord struct {
 	ForceAuthn       bool          `json:"force_authn,omitempty"`
 	MaxAuthAge       time.Duration `json:"max_auth_age,omitempty"`
 	RequestedContext []string      `json:"requested_context,omitempty"`
+	WantMFA          bool          `json:"want_mfa,omitempty"`
 	Replaces         string        `json:"replaces,omitempty"`
 }
 
@@ -57,7 +59,7 @@ func encodeAuthRequest(r AuthRequest, steps []TraceStep) ([]byte, error) {
 		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: r.CodeVerifier.Reveal(),
 		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
 		TraceSteps: steps, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
-		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, Replaces: r.Replaces,
+		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, WantMFA: r.WantMFA, Replaces: r.Replaces,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("broker: encode pending sign-in: %w", err)
@@ -74,6 +76,6 @@ func decodeAuthRequest(b []byte) (AuthRequest, []TraceStep, error) {
 		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: NewSecret(r.CodeVerifier),
 		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
-		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, Replaces: r.Replaces,
+		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, WantMFA: r.WantMFA, Replaces: r.Replaces,
 	}, r.TraceSteps, nil
 }

@@ -21,6 +21,7 @@ type Session struct {
 	Remote         string    // client address at sign-in
 	UserAgent      string    // of the browser at sign-in, as it said, cut
 	Admin          bool      // the configuration's rule makes the person an administrator now
+	Own            *OwnProof // rolegate's own factor, used in this session; nil: none
 	tokens         Tokens
 }
 
@@ -65,6 +66,7 @@ type sessionBody struct {
 	Tokens         []byte    `json:"tokens,omitempty"` // sealed
 	Remote         string    `json:"remote,omitempty"`
 	UserAgent      string    `json:"user_agent,omitempty"`
+	Own            *OwnProof `json:"own_factor,omitempty"`
 }
 
 type tokenBody struct {
@@ -76,7 +78,7 @@ type tokenBody struct {
 // to another session does not open.
 func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
 	body := sessionBody{
-		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent,
+		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent, Own: s.Own,
 	}
 	if !s.tokens.IDToken.IsZero() {
 		plain, err := json.Marshal(tokenBody{IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal()})
@@ -108,7 +110,7 @@ func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
 	}
 	s := &Session{
 		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
-		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent,
+		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent, Own: body.Own,
 		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt,
 	}
 	if len(body.Tokens) > 0 {

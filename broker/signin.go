@@ -173,7 +173,7 @@ func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, er
 		r.ForceAuthn = true
 		r.MaxAuthAge = in.StepUp.MaxAuthAge
 		if in.StepUp.MFA {
-			r.RequestedContext = p.MFA.Wanted()
+			r.RequestedContext, r.WantMFA = p.MFA.Wanted(), true
 		}
 	}
 	return r, binding, nil
@@ -285,6 +285,9 @@ func (s *SignIn) finish(ctx context.Context, t *Trace, in FinishSignIn) (SignedI
 	if err != nil {
 		return SignedIn{}, err
 	}
+	if r.WantMFA && !id.MFA {
+		return SignedIn{}, lessThanAsked(p)
+	}
 	return s.open(ctx, t, p, r, auth, id)
 }
 
@@ -323,6 +326,16 @@ func claimNames(c Claims) string {
 		fmt.Fprintf(&b, "%s (%d)", shortText(name), len(c[name]))
 	}
 	return b.String()
+}
+
+// lessThanAsked ends a step-up: asking the provider once more would bring the
+// same answer. The session that the person had stays as it was.
+func lessThanAsked(p Provider) error {
+	e := Errorf(CodeDenied, "%s was asked for a second factor and answered without proof of one, so roles that need it stay closed.", p.Name)
+	if p.MFA.Own != OwnFactorOff {
+		return e.Fix("Use rolegate's own second factor in place of it: open “Second factor” in the portal.")
+	}
+	return e.Fix("Set up a second factor at %s. If you did use one, give your administrator the trace id: the proof did not arrive.", p.Name)
 }
 
 func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {

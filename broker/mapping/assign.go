@@ -212,6 +212,7 @@ func (e *Engine) assignments(p *person, granted map[grant][]string) []broker.Ass
 			ID: e.id(g), Account: a.Account, Role: r.Name, RoleARN: broker.NewRoleARN(a.Partition, a.ID, r.IAMRole), Via: r.Via,
 			Description: r.Description, MaxDuration: r.MaxDuration, Require: r.Require, Rules: granted[g],
 			SessionTags: maps.Clone(p.role(e, g.role).tags), TransitiveTagKeys: slices.Clone(r.TransitiveTagKeys),
+			ProofTags: r.ProofTags,
 		}
 		switch r.Via {
 		case broker.ViaSAML:

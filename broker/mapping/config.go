@@ -87,7 +87,8 @@ type Role struct {
 	MaxDuration       time.Duration
 	Require           broker.Requirement
 	SessionTags       map[string]string // key to expression over `identity`; gives a string
-	TransitiveTagKeys []string          // a subset of the keys of SessionTags
+	TransitiveTagKeys []string          // a subset of the keys of SessionTags and of the proof tags
+	ProofTags         bool              // adds [broker.ProofTagKeys]
 	Description       string
 }
 

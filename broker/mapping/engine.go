@@ -308,6 +308,9 @@ func (c *compiler) role(path string, i int, r Role) {
 		if len(r.SessionTags) > 0 {
 			c.problem(path+".session_tags", "with via idp_token the identity provider makes the token, so rolegate cannot put tags in it")
 		}
+		if r.ProofTags {
+			c.problem(path+".proof_tags", "with via idp_token the identity provider makes the token, so rolegate cannot put the proof in it")
+		}
 	default:
 		c.problem(path+".via", "%q is not one of saml, oidc, idp_token", r.Via)
 	}

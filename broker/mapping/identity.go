@@ -56,7 +56,7 @@ func (e *Engine) Identity(ctx context.Context, a broker.Authentication) (broker.
 // describe fills in what the claims of id say about its subject.
 func (e *Engine) describe(ctx context.Context, p *provider, id broker.Identity, in scope) (_ broker.Identity, err error) {
 	trace := broker.TraceFrom(ctx)
-	id.MFA = p.MFA.Satisfied(id.AuthnContext)
+	id.MFA = p.MFA.Satisfied(id.AuthnContext, id.Claims)
 	if id.Groups, err = p.groupsOf(trace, in, id.Claims); err != nil {
 		return broker.Identity{}, err
 	}

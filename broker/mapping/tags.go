@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+
+	"github.com/rolegate/rolegate/broker"
 )
 
 // Limits of session tags (IAM User Guide, "Passing session tags in AWS STS";
@@ -41,8 +43,12 @@ func checkTagValue(v string) error {
 // tags checks the tags of a role and queues their expressions. Keys that
 // differ in capitals only are one key to IAM.
 func (c *compiler) tags(path string, r Role) []tag {
-	if len(r.SessionTags) > maxTags {
-		c.problem(path+".session_tags", "has %d tags; AWS takes %d", len(r.SessionTags), maxTags)
+	var proof []string
+	if r.ProofTags {
+		proof = broker.ProofTagKeys()
+	}
+	if n := len(r.SessionTags) + len(proof); n > maxTags {
+		c.problem(path+".session_tags", "has %d tags; AWS takes %d", n, maxTags)
 	}
 	keys := slices.Sorted(maps.Keys(r.SessionTags))
 	out := make([]tag, len(keys))
@@ -56,6 +62,9 @@ func (c *compiler) tags(path string, r Role) []tag {
 			c.problem(at, "another tag has this key in other capitals")
 		}
 		folded[fold(key)] = true
+		if slices.Contains(proof, fold(key)) {
+			c.problem(at, "proof_tags makes this tag")
+		}
 		if r.SessionTags[key] == "" {
 			c.problem(at, "an expression is needed")
 		}
@@ -63,7 +72,7 @@ func (c *compiler) tags(path string, r Role) []tag {
 		c.expr(at, r.SessionTags[key], c.envs.identity, cel.StringType, &out[i].expr)
 	}
 	for i, key := range r.TransitiveTagKeys {
-		if _, ok := r.SessionTags[key]; !ok {
+		if _, ok := r.SessionTags[key]; !ok && !slices.Contains(proof, key) {
 			c.problem(fmt.Sprintf("%s.transitive_tag_keys[%d]", path, i), "%q is not one of the role's session tags", key)
 		}
 	}

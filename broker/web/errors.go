@@ -52,6 +52,7 @@ type ErrorPage struct {
 	Provider string // name of the identity provider it is about
 	StepUp   *api.StepUp
 	Action   string // of the step-up form
+	Factor   string // where to use rolegate's own second factor
 	Again    string // address to sign in again
 	ReturnTo string
 }
@@ -94,6 +95,20 @@ func newErrorPage(status int, err error, traceID string) ErrorPage {
 	}
 	if e, ok := errors.AsType[*broker.Error](err); ok && e.StepUp != nil && f.Provider != "" {
 		out.StepUp, out.Action = api.NewStepUp(e.StepUp), start
+		if f.Factor == "" || !e.StepUp.MFA {
+			return out
+		}
+		// Our own factor counts. A sign-in that is too old comes first, as our
+		// proof would go with the session; a provider that cannot prove a factor
+		// is not asked for one.
+		switch {
+		case e.StepUp.MaxAuthAge > 0:
+			out.StepUp.MFA = false
+		case f.Unproven:
+			out.StepUp, out.Factor = nil, f.Factor
+		default:
+			out.Factor = f.Factor
+		}
 		return out
 	}
 	if f.ReturnTo != "" && f.ReturnTo != "/" {

@@ -34,6 +34,7 @@ type memory struct {
 	events   []broker.Event
 	ids      []broker.IdentityRow
 	revoked  map[broker.Subject]time.Time
+	factors  []broker.FactorRow
 	down     bool
 	noEvents bool
 	marked   []broker.AssignmentID

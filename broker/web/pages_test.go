@@ -98,6 +98,7 @@ func TestEveryPageIsLooked(t *testing.T) {
 	}
 	var seen []string
 	everyPage(t, hostileHouse(t), func(name string, _ answer) { seen = append(seen, name) })
+	factorPages(t, newHouse(t, ownFactor(t)), func(name string, _ answer) { seen = append(seen, name) })
 	for _, name := range set.Names() {
 		if !slices.Contains(seen, name) {
 			t.Errorf("page %s is not looked at", name)

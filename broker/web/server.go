@@ -33,10 +33,11 @@ type (
 
 // Config is what the server works with.
 type Config struct {
-	SignIn *broker.SignIn
-	Access *broker.Access
-	Shelf  *broker.Shelf
-	Traces broker.Traces
+	SignIn  *broker.SignIn
+	Access  *broker.Access
+	Shelf   *broker.Shelf
+	Traces  broker.Traces
+	Factors *broker.Factors // nil: there is no second factor of our own
 
 	// People is for everybody's own sessions. With Admin there is a part for
 	// administrators, which shows Health and simulates changes.
@@ -184,7 +185,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.Ser
 func (s *Server) mount() {
 	// People: public and signed-in pages.
 	portal.New(portal.Config{
-		SignIn: s.c.SignIn, Access: s.c.Access, Shelf: s.c.Shelf, Sessions: s.sessions, People: s.c.People, Pages: s.pages, Destinations: s.c.Destinations,
+		SignIn: s.c.SignIn, Access: s.c.Access, Factors: s.c.Factors, Shelf: s.c.Shelf, Sessions: s.sessions, People: s.c.People, Pages: s.pages, Destinations: s.c.Destinations,
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	if s.c.Admin != nil {

@@ -28,6 +28,7 @@ type Store interface {
 	Nodes(ctx context.Context) (map[string]string, error)
 	DeleteNode(ctx context.Context, id string) error
 	broker.EventLog
+	broker.FactorStore
 	Events(ctx context.Context, f sqlstore.EventFilter) ([]broker.Event, error)
 	Purge(ctx context.Context) (int64, error)
 	Ping(ctx context.Context) error
@@ -93,6 +94,8 @@ func Run(t *testing.T, open Open) {
 		{"event filters", eventFilters},
 		{"events of odd bytes", oddEvents},
 		{"nodes", nodes},
+		{"factors", testFactors},
+		{"of 20 uses of a factor one wins", testSwapFactor},
 		{"purge", purge},
 		{"durable after reopen", durable},
 		{"two nodes are one", twoNodes},

@@ -47,6 +47,7 @@ type Person struct {
 	Renew    string    // address that signs in again
 	Soon     bool      // the end is near, and use does not put it off
 	Admin    bool      // shows the way to the administrators' part
+	Factors  bool      // the person may use rolegate's own second factor
 }
 
 // renewWithin is how long before its end a session's page offers to go on.
@@ -78,6 +79,8 @@ type Failure struct {
 	Provider broker.ProviderID // whose sign-in it was, or is to be repeated
 	Name     string            // of the provider
 	ReturnTo string            // where to go on after signing in again
+	Factor   string            // where to use rolegate's own second factor, if it counts
+	Unproven bool              // the provider cannot prove a second factor
 }
 
 // Error returns the private text.

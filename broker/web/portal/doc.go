@@ -10,6 +10,8 @@
 //	POST /console              303 to an AWS sign-in link
 //	GET  /go                   the same as a link; asks first when another site sent it
 //	GET,POST /credentials      keys for the command line
+//	GET,POST /mfa, /mfa/…      rolegate's own second factor: use and enrolment
+//	GET  /security             one's second factors
 //	GET  /access               why one has what one has
 //
 // A handler returns an error and never renders one. Forms carry assignment ids,

@@ -34,7 +34,8 @@ type ListPage struct {
 	First, Last  int // of those found, from 1
 	Previous     string
 	Next         string
-	Here         string // this page, to come back to; "" for the plain one
+	Here         string  // this page, to come back to; "" for the plain one
+	Notice       *Notice // to enrol a second factor
 }
 
 // Template names the page.
@@ -116,6 +117,9 @@ func (p *Portal) list(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 		return err
 	}
 	out := p.NewListPage(sess, as, shelf, r.URL.Query())
+	if out.Notice, err = p.notice(r, sess); err != nil {
+		return err
+	}
 	return p.c.Pages.Render(w, http.StatusOK, out)
 }
 

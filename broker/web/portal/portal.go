@@ -23,6 +23,7 @@ type Config struct {
 	SignIn       *broker.SignIn
 	Access       *broker.Access
 	Shelf        *broker.Shelf
+	Factors      *broker.Factors // nil: there is no second factor of our own
 	Sessions     *session.Manager
 	People       *broker.Sessions
 	Pages        *page.Set
@@ -69,6 +70,9 @@ func (p *Portal) Mount(handle Handle) {
 	handle("POST /sessions/end", p.signedIn(p.endSession))
 	handle("POST /sessions/end-others", p.signedIn(p.endOthers))
 	handle("POST /sessions/end-all", p.signedIn(p.endAll))
+	if p.c.Factors != nil {
+		p.mountFactors(handle)
+	}
 }
 
 type sessionHandler func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error
@@ -96,9 +100,13 @@ func (p *Portal) signedIn(h sessionHandler) func(http.ResponseWriter, *http.Requ
 }
 
 func (p *Portal) meta(sess *broker.Session, title, section string) page.Meta {
-	return page.Meta{
-		Title: title, Section: section, Person: page.NewPerson(sess, p.c.SignIn.Providers()), FormAction: p.c.AWSOrigins,
-	}
+	person := page.NewPerson(sess, p.c.SignIn.Providers())
+	person.Factors = p.offered(sess)
+	return page.Meta{Title: title, Section: section, Person: person, FormAction: p.c.AWSOrigins}
+}
+
+func (p *Portal) offered(sess *broker.Session) bool {
+	return p.c.Factors != nil && p.c.Factors.Offered(sess)
 }
 
 func (p *Portal) provider(id broker.ProviderID) (broker.Provider, error) {
@@ -118,8 +126,12 @@ func (p *Portal) fail(sess *broker.Session, err error, returnTo string) error {
 		return err
 	}
 	f := &page.Failure{Err: err, Provider: sess.Identity.Subject.Provider, ReturnTo: returnTo}
-	if x, xerr := p.provider(f.Provider); xerr == nil {
+	x, xerr := p.provider(f.Provider)
+	if xerr == nil {
 		f.Name = x.Name
+	}
+	if p.offered(sess) {
+		f.Factor, f.Unproven = mfaPath("/mfa", returnTo), !x.MFA.Proves()
 	}
 	return f
 }

@@ -54,7 +54,7 @@ func (c *Config) Mapping() mapping.Config {
 		m.Roles = append(m.Roles, mapping.Role{
 			Name: r.Name, IAMRole: r.IAMRole, Via: broker.Via(r.Via), MaxDuration: time.Duration(r.MaxDuration),
 			Require:     broker.Requirement{MFA: r.Require.MFA, MaxAuthAge: time.Duration(r.Require.MaxAuthAge)},
-			SessionTags: r.SessionTags, TransitiveTagKeys: r.TransitiveTagKeys, Description: r.Description,
+			SessionTags: r.SessionTags, TransitiveTagKeys: r.TransitiveTagKeys, ProofTags: r.ProofTags, Description: r.Description,
 		})
 	}
 	for _, r := range c.Rules {
@@ -66,7 +66,7 @@ func (c *Config) Mapping() mapping.Config {
 func (c *Config) mappingProvider(p IdentityProvider) mapping.Provider {
 	out := mapping.Provider{
 		ID: broker.ProviderID(p.ID), Subject: p.Identity.Subject, Username: p.Identity.Username, Email: p.Identity.Email, Groups: p.Identity.Groups,
-		GroupsAbsent: mapping.GroupsAbsent(p.GroupsAbsent), MFA: p.MFA.Policy(),
+		GroupsAbsent: mapping.GroupsAbsent(p.GroupsAbsent), MFA: p.Policy(),
 	}
 	if p.OIDC != nil {
 		out.IDPTokenProviderURL = hostAndPath(p.OIDC.Issuer)
@@ -84,11 +84,6 @@ func hostAndPath(issuer string) string {
 		return ""
 	}
 	return u.Host + strings.TrimSuffix(u.Path, "/")
-}
-
-// Policy returns the proof lists as the broker judges them.
-func (m MFA) Policy() broker.MFAPolicy {
-	return broker.MFAPolicy{AMR: m.AMR, ACR: m.ACR, AuthnContext: m.AuthnContext, Required: m.Required}
 }
 
 // UsesIDPToken reports whether a role needs the corporate ID token.

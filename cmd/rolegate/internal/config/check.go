@@ -212,6 +212,7 @@ func (c *Config) checkProviders(bad badFunc) {
 		default:
 			c.checkOIDC(bad, at+".oidc", p.OIDC)
 		}
+		checkMFA(bad, at+".mfa", p)
 	}
 }
 

@@ -66,7 +66,7 @@ func TestFull(t *testing.T) {
 	if c.Engine() == nil || time.Duration(c.Session.Idle) != 30*time.Minute || c.Path("certs") != "testdata/certs" || c.UsesIDPToken() || len(c.Relaxations()) != 0 {
 		t.Errorf("%+v", c)
 	}
-	if d := cmp.Diff([][]string{{"mfa"}, {"pwd", "otp"}}, c.IdentityProviders[1].MFA.Policy().AMR); d != "" {
+	if d := cmp.Diff([][]string{{"mfa"}, {"pwd", "otp"}}, c.IdentityProviders[1].Policy().AMR); d != "" {
 		t.Error(d)
 	}
 }

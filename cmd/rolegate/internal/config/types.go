@@ -148,10 +148,14 @@ type Identity struct {
 
 // MFA says what proves a second factor.
 type MFA struct {
-	AMR          Proofs `yaml:"amr,omitempty"`
-	ACR          Proofs `yaml:"acr,omitempty"`
-	AuthnContext Proofs `yaml:"authn_context,omitempty"`
-	Required     bool   `yaml:"required,omitempty" jsonschema_description:"Refuse every sign-in without proof."`
+	Preset       string            `yaml:"preset,omitempty" jsonschema:"enum=okta,enum=entra,enum=google,enum=adfs,enum=keycloak" jsonschema_description:"What is documented of this product; own lists add to it."`
+	AMR          Proofs            `yaml:"amr,omitempty"`
+	ACR          Proofs            `yaml:"acr,omitempty"`
+	AuthnContext Proofs            `yaml:"authn_context,omitempty"`
+	Claims       map[string]Proofs `yaml:"claims,omitempty" jsonschema_description:"Claim or SAML attribute to the values that prove."`
+	Required     bool              `yaml:"required,omitempty" jsonschema_description:"Refuse every sign-in without proof."`
+	OwnFactor    string            `yaml:"own_factor,omitempty" jsonschema:"enum=off,enum=allowed,enum=required" jsonschema_description:"Whether rolegate's own second factor (passkeys, one-time codes) counts, default off."`
+	EnrolUntil   string            `yaml:"enrol_until,omitempty" jsonschema:"pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}$" jsonschema_description:"With own_factor required: the last day (UTC) on which roles are given without proof."`
 }
 
 // Account is an AWS account.
@@ -180,6 +184,7 @@ type Role struct {
 	Require           Require           `yaml:"require,omitempty"`
 	SessionTags       map[string]string `yaml:"session_tags,omitempty" jsonschema_description:"CEL over identity, each a string."`
 	TransitiveTagKeys []string          `yaml:"transitive_tag_keys,omitempty"`
+	ProofTags         bool              `yaml:"proof_tags,omitempty" jsonschema_description:"Adds the session tags mfa, acr and auth_time."`
 	Description       string            `yaml:"description,omitempty"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/rolegate/rolegate/broker/federation"
 	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/broker/metrics"
+	"github.com/rolegate/rolegate/broker/mfa"
 	"github.com/rolegate/rolegate/broker/oidc"
 	"github.com/rolegate/rolegate/broker/saml"
 	"github.com/rolegate/rolegate/broker/sqlstore"
@@ -142,13 +144,17 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		Providers: providers, Mapper: c.Engine(), State: state, Sessions: sessions, Names: s.Store, Identities: s.Store,
 		Events: events, Sealer: s.Sealer, Limits: limits, Limiter: limiter, Now: o.Now,
 	})
+	policies := map[broker.ProviderID]broker.MFAPolicy{}
+	for _, p := range providers {
+		policies[p.ID] = p.MFA
+	}
 	refreshers := map[broker.ProviderID]broker.TokenRefresher{}
 	for id, rp := range s.OIDC {
 		refreshers[id] = rp
 	}
 	access := broker.NewAccess(broker.AccessConfig{
 		Sessions: sessions, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: events,
-		Sealer: s.Sealer, Refreshers: refreshers, PortalURL: c.PublicURL, Limits: limits, Limiter: limiter,
+		Sealer: s.Sealer, Refreshers: refreshers, MFA: policies, PortalURL: c.PublicURL, Limits: limits, Limiter: limiter,
 		Admins: c.Engine(), Now: o.Now,
 	})
 	traces := broker.Traces{State: state, Now: o.Now}
@@ -159,6 +165,10 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		Judge: c.Engine(), Sessions: people, Log: s.Store, Events: events, Identities: s.Store, Roles: c.Engine(), Traces: traces,
 		Sealer: s.Sealer, Now: o.Now,
 	})
+	factors, err := s.factors(c, policies, o)
+	if err != nil {
+		return err
+	}
 	proxies, err := c.Proxies()
 	if err != nil {
 		return err
@@ -172,13 +182,30 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: traces, People: people, Admin: administration,
+		SignIn: signIn, Access: access, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: traces, People: people, Admin: administration,
 		Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
 	})
 	return err
+}
+
+// factors wires rolegate's own second factor.
+func (s *Server) factors(c *config.Config, policies map[broker.ProviderID]broker.MFAPolicy, o Options) (*broker.Factors, error) {
+	passkeys, err := mfa.NewPasskeys(c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	host := c.PublicURL
+	if u, err := url.Parse(c.PublicURL); err == nil {
+		host = u.Hostname()
+	}
+	return broker.NewFactors(broker.FactorsConfig{
+		Store: s.Store, State: o.Metrics.State(s.Store), Sessions: o.Metrics.Sessions(s.Store), Finder: s.Store,
+		Events: o.Metrics.Recorder(s.Store), Sealer: s.Sealer,
+		Passkeys: passkeys, Codes: mfa.NewCodes("rolegate "+host, nil), Policies: policies, Now: o.Now,
+	}), nil
 }
 
 func partitions(c *config.Config) []broker.Partition {
@@ -212,7 +239,7 @@ func (s *Server) providers(c *config.Config, keys *issuer.Keys, o Options) ([]br
 		if err != nil {
 			return nil, err
 		}
-		x := broker.Provider{ID: broker.ProviderID(p.ID), Name: p.Name, MFA: p.MFA.Policy()}
+		x := broker.Provider{ID: broker.ProviderID(p.ID), Name: p.Name, MFA: p.Policy()}
 		for _, d := range p.EmailDomains {
 			x.EmailDomains = append(x.EmailDomains, strings.ToLower(d))
 		}

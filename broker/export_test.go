@@ -1,0 +1,4 @@
+package broker
+
+// WithProof is withProof, for tests.
+var WithProof = withProof

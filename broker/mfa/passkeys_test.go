@@ -1,0 +1,254 @@
+package mfa_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/descope/virtualwebauthn"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/mfa"
+)
+
+const portal = "https://sso.example.com"
+
+// device is an authenticator with one credential, and the site it believes to
+// be at.
+type device struct {
+	rp   virtualwebauthn.RelyingParty
+	auth virtualwebauthn.Authenticator
+	cred virtualwebauthn.Credential
+}
+
+func newDevice(handle string) *device {
+	return &device{
+		rp:   virtualwebauthn.RelyingParty{ID: "sso.example.com", Name: "rolegate", Origin: portal},
+		auth: virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: []byte(handle)}),
+		cred: newCredential(),
+	}
+}
+
+// newCredential makes a P-256 credential. The library leaves out leading zeros of
+// a coordinate, which COSE (RFC 9053 7.1.1) does not: such a key is made anew.
+func newCredential() virtualwebauthn.Credential {
+	for {
+		c := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		if len(c.Key.AttestationData()) == 77 {
+			return c
+		}
+	}
+}
+
+func (d *device) create(t *testing.T, options []byte) []byte {
+	t.Helper()
+	o, err := virtualwebauthn.ParseAttestationOptions(`{"publicKey":` + string(options) + `}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(virtualwebauthn.CreateAttestationResponse(d.rp, d.auth, d.cred, *o))
+}
+
+func (d *device) get(t *testing.T, options []byte) []byte {
+	t.Helper()
+	o, err := virtualwebauthn.ParseAssertionOptions(`{"publicKey":` + string(options) + `}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(virtualwebauthn.CreateAssertionResponse(d.rp, d.auth, d.cred, *o))
+}
+
+var alice = broker.PasskeyUser{Handle: []byte("u-alice"), Name: "alice"}
+
+// enrolled returns a relying party at which the device is enrolled.
+func enrolled(t *testing.T, d *device) (*mfa.Passkeys, [][]byte) {
+	t.Helper()
+	p, err := mfa.NewPasskeys(portal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := p.BeginEnrol(alice, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, credential, err := p.FinishEnrol(alice, ch.State, d.create(t, ch.Options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, [][]byte{credential}
+}
+
+// TestPasskey ensures that an enrolled passkey is accepted again and again, and
+// that its counter is kept.
+func TestPasskey(t *testing.T) {
+	d := newDevice("u-alice")
+	p, have := enrolled(t, d)
+	for n := uint32(1); n < 4; n++ {
+		d.cred.Counter = n
+		ch, err := p.BeginUse(alice, have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		which, credential, err := p.FinishUse(alice, have, ch.State, d.get(t, ch.Options))
+		if err != nil || which != 0 {
+			t.Fatalf("%d, %v", which, err)
+		}
+		have[0] = credential
+	}
+	var kept struct {
+		Flags         struct{ UserVerified bool }
+		Authenticator struct{ SignCount uint32 }
+	}
+	if err := json.Unmarshal(have[0], &kept); err != nil || kept.Authenticator.SignCount != 3 || !kept.Flags.UserVerified {
+		t.Errorf("%+v, %v", kept, err)
+	}
+}
+
+// TestAttackPasskeyUse ensures that each bad answer at use is refused.
+func TestAttackPasskeyUse(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(t *testing.T, d *device)
+		answer func(t *testing.T, good []byte) []byte
+	}{
+		{name: "another origin", change: func(_ *testing.T, d *device) { d.rp.Origin = "https://sso.example.com.evil.test" }},
+		{name: "another port", change: func(_ *testing.T, d *device) { d.rp.Origin = portal + ":8443" }},
+		{name: "plain http", change: func(_ *testing.T, d *device) { d.rp.Origin = "http://sso.example.com" }},
+		{name: "another relying party", change: func(_ *testing.T, d *device) { d.rp.ID = "evil.test" }},
+		{name: "user not verified", change: func(_ *testing.T, d *device) { d.auth.Options.UserNotVerified = true }},
+		{name: "user not present", change: func(_ *testing.T, d *device) { d.auth.Options.UserNotPresent = true }},
+		{name: "counter went back", change: func(_ *testing.T, d *device) { d.cred.Counter = 4 }},
+		{name: "counter stood still", change: func(_ *testing.T, d *device) { d.cred.Counter = 5 }},
+		{name: "handle of another person", change: func(_ *testing.T, d *device) { d.auth.Options.UserHandle = []byte("u-mallory") }},
+		{name: "credential of another person", change: func(_ *testing.T, d *device) { d.cred = newCredential() }},
+		{name: "another key under the same id", change: func(_ *testing.T, d *device) {
+			id := d.cred.ID
+			d.cred = newCredential()
+			d.cred.ID, d.cred.Counter = id, 9
+		}},
+		{name: "embedded in another site", answer: func(t *testing.T, good []byte) []byte {
+			return editClientData(t, good, `"type":`, `"crossOrigin":true,"type":`)
+		}},
+		{name: "type of enrolment", answer: func(t *testing.T, good []byte) []byte {
+			return editClientData(t, good, "webauthn.get", "webauthn.create")
+		}},
+		{name: "nothing", answer: func(*testing.T, []byte) []byte { return nil }},
+		{name: "not JSON", answer: func(*testing.T, []byte) []byte { return []byte("<a>") }},
+		{name: "empty object", answer: func(*testing.T, []byte) []byte { return []byte("{}") }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDevice("u-alice")
+			p, have := enrolled(t, d)
+			d.cred.Counter = 5
+			ch, err := p.BeginUse(alice, have)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, have[0], err = p.FinishUse(alice, have, ch.State, d.get(t, ch.Options)); err != nil {
+				t.Fatal(err)
+			}
+			d.cred.Counter = 6
+			if ch, err = p.BeginUse(alice, have); err != nil {
+				t.Fatal(err)
+			}
+			if tt.change != nil {
+				tt.change(t, d)
+			}
+			answer := d.get(t, ch.Options)
+			if tt.answer != nil {
+				answer = tt.answer(t, answer)
+			}
+			if _, _, err = p.FinishUse(alice, have, ch.State, answer); broker.CodeOf(err) != broker.CodeUnauthenticated {
+				t.Errorf("answered %v", err)
+			}
+		})
+	}
+	t.Run("answer to another challenge", func(t *testing.T) {
+		d := newDevice("u-alice")
+		p, have := enrolled(t, d)
+		first, err := p.BeginUse(alice, have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := p.BeginUse(alice, have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.cred.Counter = 1
+		if _, _, err := p.FinishUse(alice, have, second.State, d.get(t, first.Options)); broker.CodeOf(err) != broker.CodeUnauthenticated {
+			t.Errorf("answered %v", err)
+		}
+	})
+}
+
+func editClientData(t *testing.T, answer []byte, before, after string) []byte {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(answer, &m); err != nil {
+		t.Fatal(err)
+	}
+	r := m["response"].(map[string]any)
+	data, err := base64.RawURLEncoding.DecodeString(r["clientDataJSON"].(string))
+	if err != nil || !strings.Contains(string(data), before) {
+		t.Fatalf("%s, %v", data, err)
+	}
+	r["clientDataJSON"] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(data), before, after, 1)))
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestAttackPasskeyEnrolment ensures that each bad answer at enrolment is
+// refused.
+func TestAttackPasskeyEnrolment(t *testing.T) {
+	for name, change := range map[string]func(*device){
+		"another origin":        func(d *device) { d.rp.Origin = "https://evil.test" },
+		"another relying party": func(d *device) { d.rp.ID = "evil.test" },
+		"user not verified":     func(d *device) { d.auth.Options.UserNotVerified = true },
+		"user not present":      func(d *device) { d.auth.Options.UserNotPresent = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice("u-alice")
+			p, err := mfa.NewPasskeys(portal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ch, err := p.BeginEnrol(alice, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(d)
+			if _, _, err := p.FinishEnrol(alice, ch.State, d.create(t, ch.Options)); broker.CodeOf(err) != broker.CodeUnauthenticated {
+				t.Errorf("answered %v", err)
+			}
+		})
+	}
+}
+
+// FuzzPasskeyAnswer feeds both parsers: nothing foreign may panic, be accepted
+// or be mistaken for a fault of ours.
+func FuzzPasskeyAnswer(f *testing.F) {
+	p, err := mfa.NewPasskeys(portal)
+	if err != nil {
+		f.Fatal(err)
+	}
+	ch, err := p.BeginEnrol(alice, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{"", "{}", `{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, _, err := p.FinishEnrol(alice, ch.State, b); broker.CodeOf(err) != broker.CodeUnauthenticated {
+			t.Errorf("enrolment: %v", err)
+		}
+		if _, _, err := p.FinishUse(alice, nil, ch.State, b); broker.CodeOf(err) != broker.CodeUnauthenticated {
+			t.Errorf("use: %v", err)
+		}
+	})
+}

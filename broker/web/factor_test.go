@@ -1,0 +1,165 @@
+package web_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"golang.org/x/net/html"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/mfa"
+	"github.com/rolegate/rolegate/broker/web"
+)
+
+func (m *memory) Factors(_ context.Context, s broker.Subject) ([]broker.FactorRow, error) {
+	defer m.lock()()
+	var out []broker.FactorRow
+	for _, r := range m.factors {
+		if r.Subject == s {
+			out = append(out, r)
+		}
+	}
+	return out, m.check()
+}
+
+func (m *memory) AddFactors(_ context.Context, rows ...broker.FactorRow) error {
+	defer m.lock()()
+	m.factors = append(m.factors, rows...)
+	return m.check()
+}
+
+func (m *memory) SwapFactor(_ context.Context, r broker.FactorRow) (bool, error) {
+	defer m.lock()()
+	for i, x := range m.factors {
+		if x.ID == r.ID && x.Version == r.Version {
+			m.factors[i] = r
+			m.factors[i].Version++
+			return true, m.check()
+		}
+	}
+	return false, m.check()
+}
+
+func (m *memory) DeleteFactor(_ context.Context, _ broker.Subject, id string) error {
+	defer m.lock()()
+	m.factors = slices.DeleteFunc(m.factors, func(r broker.FactorRow) bool { return r.ID == id })
+	return m.check()
+}
+
+func (m *memory) DeleteFactors(context.Context, broker.Subject) (int, error) {
+	defer m.lock()()
+	n := len(m.factors)
+	m.factors = nil
+	return n, m.check()
+}
+
+// ownFactor gives the people of okta rolegate's own factor.
+func ownFactor(t testing.TB) func(*house, *web.Config) {
+	return func(h *house, c *web.Config) {
+		passkeys, err := mfa.NewPasskeys(h.public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Factors = broker.NewFactors(broker.FactorsConfig{
+			Store: h.mem, State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Passkeys: passkeys,
+			Codes: mfa.NewCodes("rolegate", nil), Now: h.aws.now,
+			Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": {Own: broker.OwnFactorRequired, EnrolUntil: h.clock.Add(time.Hour)}},
+		})
+	}
+}
+
+// field returns the value of an input, or the text of the element with the id.
+func field(t *testing.T, body, name string) string {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range doc.Descendants() {
+		got := map[string]string{}
+		for _, a := range n.Attr {
+			got[a.Key] = a.Val
+		}
+		if n.Data == "input" && got["name"] == name {
+			return got["value"]
+		}
+		if got["id"] == name && n.FirstChild != nil {
+			return n.FirstChild.Data
+		}
+	}
+	t.Fatalf("no %s in\n%s", name, body)
+	return ""
+}
+
+// factorPages walks through the pages of rolegate's own factor, without script.
+func factorPages(t *testing.T, h *house, look func(name string, a answer)) {
+	t.Helper()
+	h.aws.mfa = false
+	h.signIn()
+	look("security", h.get("/security"))
+	look("portal", h.get("/"))
+	look("enrol", h.get("/mfa/enrol?return_to="+url.QueryEscape("/access?x="+hostile)))
+	a := h.post("/mfa/enrol/code", url.Values{"name": {hostile}})
+	look("enrolcode", a)
+	id, key := field(t, a.body, "id"), strings.ReplaceAll(field(t, a.body, "key"), " ", "")
+	a = h.post("/mfa/enrol/code/confirm", url.Values{"id": {id}, "name": {hostile}, "code": {hostile}})
+	look("enrolcode", a)
+	code, err := totp.GenerateCode(key, h.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look("recovery", h.post("/mfa/enrol/code/confirm", url.Values{"id": {id}, "name": {hostile}, "code": {code}}))
+	look("security", h.get("/security"))
+	look("factor", h.get("/mfa?return_to="+url.QueryEscape(hostile)))
+	look("factor", h.post("/mfa", url.Values{"code": {hostile}}))
+	look("factor", h.post("/mfa/passkey", url.Values{"id": {hostile}, "answer": {hostile}}))
+}
+
+// TestFactorPages ensures that the pages work without script from enrolment to
+// removal, that the session's token changes at each proof, that hostile names
+// stay text, and that the answer leads back to the click.
+func TestFactorPages(t *testing.T) {
+	h := newHouse(t, ownFactor(t))
+	factorPages(t, h, func(name string, a answer) {
+		if a.StatusCode != http.StatusOK && a.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d\n%s", name, a.StatusCode, a.body)
+		}
+		if strings.Contains(a.body, "<script>") || strings.Contains(a.body, "<img src=x") {
+			t.Errorf("%s holds hostile markup", name)
+		}
+	})
+	h.clock = h.clock.Add(time.Minute)
+	h.signIn()
+	before := h.cookies["__Host-rolegate_session"].Value
+	a := h.get("/mfa/enrol")
+	if a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/mfa?") {
+		t.Errorf("enrolment without the existing factor: %d to %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	var secret string
+	for _, r := range h.mem.factors {
+		if _, rest, ok := strings.Cut(string(r.Body), `"secret":"`); ok {
+			secret, _, _ = strings.Cut(rest, `"`)
+		}
+	}
+	code, err := totp.GenerateCode(secret, h.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a = h.post("/mfa", url.Values{"code": {code}, "return_to": {"/access"}})
+	if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/access" {
+		t.Errorf("use: %d to %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	if h.cookies["__Host-rolegate_session"].Value == before {
+		t.Error("the session kept its token")
+	}
+	a = h.post("/mfa/remove", url.Values{"factor": {h.mem.factors[0].ID}})
+	if a.StatusCode != http.StatusSeeOther || len(h.mem.factors) != 0 {
+		t.Errorf("removal: %d, %d factors left", a.StatusCode, len(h.mem.factors))
+	}
+}

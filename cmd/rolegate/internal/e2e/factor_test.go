@@ -1,0 +1,122 @@
+package e2e_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/pquerna/otp/totp"
+)
+
+// virtualAuthenticator plugs in an authenticator that verifies its user.
+func virtualAuthenticator(t *testing.T, ctx context.Context) {
+	t.Helper()
+	run(t, ctx, webauthn.Enable(), chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := webauthn.AddVirtualAuthenticator(&webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true,
+			HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}).Do(ctx)
+		return err
+	}))
+}
+
+// signInOIDC signs somebody without a second factor in, from wherever the
+// portal leads them.
+func signInOIDC(t *testing.T, ctx context.Context, p person, address string) {
+	t.Helper()
+	run(t, ctx, chromedp.Navigate(address), chromedp.WaitVisible(`a[href*="/signin/oidc"]`), chromedp.Click(`a[href*="/signin/oidc"]`))
+	var there bool
+	run(t, ctx, chromedp.WaitReady("body"), chromedp.Evaluate(`!!document.querySelector("input[name=password]")`, &there))
+	if there {
+		run(t, ctx, chromedp.SendKeys(`input[name=username]`, p.Username), chromedp.SendKeys(`input[name=password]`, p.Password+kb.Enter))
+	}
+}
+
+const (
+	operator   = "/go?account=sandbox&role=Operator"
+	asOperator = "assumed-role/RolegateDeveloper/bob@example.com"
+)
+
+// TestBrowserOwnFactor goes the whole way of somebody whose identity provider
+// proves no second factor: the role that needs one leads to enrolment of a
+// passkey and from there to the console; the next sign-in to its use. Then an
+// authenticator app is added, and wrong, replayed and late codes are refused.
+func TestBrowserOwnFactor(t *testing.T) {
+	ctx := newBrowser(t)
+	d := startDemo(t)
+	bob := d.person(t, "oidc", "bob")
+	virtualAuthenticator(t, ctx)
+
+	signInOIDC(t, ctx, bob, d.Portal)
+	run(t, ctx, waitFor("Accounts and roles"), chromedp.Navigate(d.Portal+operator), waitFor("needs a second factor"))
+	shootAll(t, ctx, "mfa-needed")
+	run(t, ctx, chromedp.Click(`a[href^="/mfa"]`), waitFor("Set up a second factor"))
+	shootAll(t, ctx, "mfa-enrol")
+	run(t, ctx, chromedp.SendKeys(`#passkey-name`, "Laptop"), chromedp.Click(`form[data-passkey] button`), waitFor("Keep your recovery codes"))
+	shootAll(t, ctx, "mfa-recovery")
+	run(t, ctx, chromedp.Click(`.row a.button`), waitFor("You are signed in to AWS"))
+	if text := textOf(t, ctx); !strings.Contains(text, asOperator) {
+		t.Errorf("the console says\n%s", text)
+	}
+
+	// A new sign-in has no proof again.
+	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"), chromedp.Click(`form[action="/signout"] button`), waitFor("signed out"))
+	signInOIDC(t, ctx, bob, d.Portal)
+	run(t, ctx, waitFor("Accounts and roles"), chromedp.Navigate(d.Portal+operator), waitFor("needs a second factor"),
+		chromedp.Click(`a[href^="/mfa"]`), waitFor("Use your passkey"))
+	run(t, ctx, chromedp.Click(`form[data-passkey] button`), waitFor("You are signed in to AWS"))
+	if text := textOf(t, ctx); !strings.Contains(text, asOperator) {
+		t.Errorf("the console says\n%s", text)
+	}
+
+	// Both proofs are fresh: an app may be added.
+	run(t, ctx, chromedp.Navigate(d.Portal+"/mfa/enrol"), waitFor("Set up a second factor"),
+		chromedp.Click(`form[action="/mfa/enrol/code"] button`), waitFor("Scan the picture"))
+	shootAll(t, ctx, "mfa-app")
+	var key string
+	run(t, ctx, chromedp.Text(`#key`, &key))
+	key = strings.ReplaceAll(key, " ", "")
+	code := func(d time.Duration) string {
+		c, err := totp.GenerateCode(key, time.Now().Add(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := code(0)
+	run(t, ctx, chromedp.SendKeys(`#code`, first+kb.Enter), waitFor("What you have set up"), waitFor("Authenticator app"))
+	shootAll(t, ctx, "mfa-security")
+	use := func(c, want string) {
+		t.Helper()
+		run(t, ctx, chromedp.Navigate(d.Portal+"/mfa?return_to=%2Fsecurity"), chromedp.WaitVisible(`#code`),
+			chromedp.SendKeys(`#code`, c+kb.Enter), waitFor(want))
+	}
+	use("abcdef", "was not accepted")
+	shootAll(t, ctx, "mfa-use-wrong")
+	use(first, "was not accepted")
+	use(code(-2*time.Minute), "was not accepted")
+	use(code(30*time.Second), "What you have set up")
+	shootAll(t, ctx, "mfa-security-after")
+}
+
+// TestBrowserStepUpAtProvider ensures that a role that needs a second factor
+// leads to the identity provider, and that an answer with less than was asked
+// ends there, with the session as it was.
+func TestBrowserStepUpAtProvider(t *testing.T) {
+	ctx := newBrowser(t)
+	d := startDemo(t)
+	bob := d.person(t, "oidc", "bob")
+	signInOIDC(t, ctx, bob, d.Portal)
+	run(t, ctx, waitFor("Accounts and roles"), chromedp.Navigate(d.Portal+operator), waitFor("needs a second factor"),
+		chromedp.Click(`form[action="/signin/oidc"] button`), chromedp.WaitVisible(`input[name=password]`))
+	// Bob has no factor there: the answer is less than was asked, and says so
+	// without asking again.
+	run(t, ctx, chromedp.SendKeys(`input[name=username]`, bob.Username), chromedp.SendKeys(`input[name=password]`, bob.Password+kb.Enter))
+	run(t, ctx, waitFor("answered without proof of one"))
+	shootAll(t, ctx, "mfa-less-than-asked")
+	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"))
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/sqlstore"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
+)
+
+// openStore opens the store of a command, which must be there already.
+func openStore(ctx context.Context, c *config.Config) (*sqlstore.Store, error) {
+	if path := c.StoreFile(); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return nil, broker.Errorf(broker.CodeNotFound, "there is no store at %s yet: nobody has signed in", path)
+		}
+	}
+	sc, err := c.StoreConfig()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return sqlstore.Open(ctx, sc)
+}
+
+func (p *program) mfa() *cobra.Command {
+	cmd := &cobra.Command{Use: "mfa", Short: "Look after people's second factors", Args: exactly(0, "rolegate mfa reset USER"),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	provider := ""
+	reset := &cobra.Command{
+		Use: "reset USER", Short: "Take a person's second factors away", Args: exactly(1, "rolegate mfa reset USER"),
+		Long: "reset takes away every second factor that USER (username, e-mail address or subject) set up\nin rolegate, and ends their sessions. Make sure first that the person who asks is that person:\nafterwards a sign-in at the identity provider is enough to set up a new one.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := p.load()
+			if err != nil {
+				return err
+			}
+			return p.resetMFA(cmd.Context(), c, args[0], provider)
+		},
+	}
+	reset.Flags().StringVar(&provider, "provider", "", "identity provider, where several know the name")
+	cmd.AddCommand(reset)
+	return cmd
+}
+
+func (p *program) resetMFA(ctx context.Context, c *config.Config, user, provider string) (err error) {
+	store, err := openStore(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	rows, err := store.FindIdentities(ctx, user)
+	if err != nil {
+		return err
+	}
+	var found []broker.Subject
+	for _, r := range rows {
+		if provider == "" || r.Subject.Provider == broker.ProviderID(provider) {
+			found = append(found, r.Subject)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return broker.Errorf(broker.CodeNotFound, "%s has not signed in during the last 90 days", user)
+	case 1:
+	default:
+		return usageError{fmt.Errorf("%q is %d people: name one by subject, or give --provider", user, len(found))}
+	}
+	factors := broker.NewFactors(broker.FactorsConfig{Store: store, State: store, Sessions: store, Finder: store, Events: store})
+	n, err := factors.Reset(ctx, "rolegate mfa reset", found[0])
+	if err != nil {
+		return err
+	}
+	if p.json {
+		return p.printJSON(map[string]any{"subject": found[0], "removed": n})
+	}
+	fmt.Fprintf(p.stderr, "%s: %d factors removed, sessions ended\n", found[0], n)
+	return nil
+}
+
+func (p *program) events() *cobra.Command {
+	cmd := &cobra.Command{Use: "events", Short: "Read the recorded events", Args: exactly(0, "rolegate events mfa"),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	since := 30 * 24 * time.Hour
+	report := &cobra.Command{
+		Use: "mfa", Short: "List the sign-ins that lacked proof of a second factor", Args: exactly(0, "rolegate events mfa [--since 720h]"),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			c, err := p.load()
+			if err != nil {
+				return err
+			}
+			store, err := openStore(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, store.Close()) }()
+			all, err := store.Events(cmd.Context(), sqlstore.EventFilter{
+				Since: time.Now().Add(-since), Action: broker.ActionSignIn, Outcome: broker.OutcomeOK,
+			})
+			if err != nil {
+				return err
+			}
+			return p.printUnproven(broker.WithoutProof(all))
+		},
+	}
+	report.Flags().DurationVar(&since, "since", since, "how far back")
+	cmd.AddCommand(report)
+	return cmd
+}
+
+func (p *program) printUnproven(events []broker.Event) error {
+	if p.json {
+		return p.printJSON(append([]broker.Event{}, events...))
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, e := range events {
+		fmt.Fprintf(w, "%s\t%s\t%s\tacr %q\tamr %q\n", e.Time.UTC().Format(time.RFC3339), e.Actor, e.Username, e.Detail["acr"], e.Detail["amr"])
+	}
+	return w.Flush()
+}
