@@ -22,6 +22,9 @@ const (
 	ActionAdminExport Action = "admin.export"
 	ActionAdminDenied Action = "admin.denied"
 	ActionSimulate    Action = "admin.simulate"
+	ActionClient      Action = "client.approve" // a person lets a program act for them, or not
+	ActionToken       Action = "token.issue"    // a program gets tokens
+	ActionTokenRevoke Action = "token.revoke"   // a program's session ends
 )
 
 // Outcome of an action.
@@ -32,6 +35,7 @@ func Actions() []Action {
 	return []Action{
 		ActionSignIn, ActionSignOut, ActionListRoles, ActionCredentials, ActionConsole, ActionSessionEnd, ActionRevoke,
 		ActionLimit, ActionArrive, ActionReload, ActionCertificate, ActionAdminView, ActionAdminExport, ActionAdminDenied, ActionSimulate,
+		ActionClient, ActionToken, ActionTokenRevoke,
 	}
 }
 

@@ -159,6 +159,9 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		Judge: c.Engine(), Sessions: people, Log: s.Store, Events: events, Identities: s.Store, Roles: c.Engine(), Traces: traces,
 		Sealer: s.Sealer, Now: o.Now,
 	})
+	devices := broker.NewDevices(broker.DevicesConfig{
+		State: s.Store, Sessions: s.Store, Events: s.Store, Sealer: s.Sealer, Now: o.Now,
+	})
 	proxies, err := c.Proxies()
 	if err != nil {
 		return err
@@ -172,7 +175,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: traces, People: people, Admin: administration,
+		SignIn: signIn, Access: access, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Devices: devices, Traces: traces, People: people, Admin: administration,
 		Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
