@@ -90,7 +90,10 @@ func (p *program) printChange(path string, c client.Change, dry bool) error {
 		fmt.Fprintf(p.stderr, "%s would change as shown.\n", path)
 		return nil
 	}
-	fmt.Fprintf(p.stderr, "%s: %d profiles. As it was: %s\n", path, len(c.Names), c.Backup)
+	fmt.Fprintf(p.stderr, "%s: %d profiles.\n", path, len(c.Names))
+	if c.Backup != "" {
+		fmt.Fprintf(p.stderr, "As it was: %s\n", c.Backup)
+	}
 	return nil
 }
 

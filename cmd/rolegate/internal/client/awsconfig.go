@@ -35,7 +35,7 @@ type Profiles struct {
 type Change struct {
 	Diff   []string // lines that go ("-…") and come ("+…")
 	Names  []string // the profiles
-	Backup string   // where the file before is kept
+	Backup string   // where the file before is kept; "" when there was none
 
 	path          string
 	before, after []byte
@@ -50,7 +50,7 @@ func (p Profiles) Plan(all []api.Assignment) (Change, error) {
 	c := Change{path: p.Path, Backup: p.Path + ".rolegate-backup", existed: true}
 	var err error
 	if c.before, err = os.ReadFile(p.Path); errors.Is(err, fs.ErrNotExist) {
-		c.existed = false
+		c.existed, c.Backup = false, ""
 	} else if err != nil {
 		return c, broker.Errorf(broker.CodeConflict, "%s cannot be read.", p.Path).Because(err)
 	}

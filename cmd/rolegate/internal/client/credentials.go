@@ -86,7 +86,7 @@ func (c *Client) fetch(ctx context.Context, account, role string, d time.Duratio
 		}
 		return rolecache.Entry{}, broker.Errorf(broker.CodeUnavailable, "The server gave credentials that have expired already.")
 	}
-	b, err := json.Marshal(Credentials{
+	b, err := json.Marshal(Credentials{ //nolint:gosec // G117: goes to the caller and, sealed, to the cache
 		Version: 1, AccessKeyID: out.AccessKeyID, SecretAccessKey: out.SecretAccessKey, SessionToken: out.SessionToken,
 		Expiration: rfc3339(out.Expiration), AccountID: string(out.AccountID),
 	})

@@ -24,7 +24,7 @@ func lock(path string) (func(), error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX) //nolint:gosec // G115: a descriptor
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		if err != unix.EINTR {                      //nolint:errorlint // a plain errno
 			break
 		}

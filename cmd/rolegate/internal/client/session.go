@@ -32,7 +32,7 @@ func (h *Home) loadSession() (Session, error) {
 }
 
 func (h *Home) saveSession(s Session) error {
-	b, err := json.Marshal(s)
+	b, err := json.Marshal(s) //nolint:gosec // G117: sealed before it is written
 	if err != nil {
 		return fmt.Errorf("client: session: %w", err)
 	}

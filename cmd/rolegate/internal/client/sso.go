@@ -63,7 +63,7 @@ func (c *Client) writeSSO(ctx context.Context, s Session, sso SSO) (string, erro
 	if err != nil {
 		return "", err
 	}
-	b, err := json.MarshalIndent(tokenFile{
+	b, err := json.MarshalIndent(tokenFile{ //nolint:gosec // G117: AWS clients read this file in the clear
 		StartURL: s.Server, Region: sso.Region, AccessToken: t.AccessToken, RefreshToken: t.RefreshToken,
 		ExpiresAt: rfc3339(c.c.Now().Add(time.Duration(t.ExpiresIn) * time.Second)), ClientID: reg.ClientID, ClientSecret: reg.ClientSecret,
 		RegistrationExpiresAt: rfc3339(time.Unix(reg.ExpiresAt, 0)),
