@@ -40,6 +40,14 @@ type SessionClient struct {
 	Root string `json:"root,omitempty"`
 }
 
+// Label names the program and where it says it runs.
+func (c SessionClient) Label() string {
+	if c.Host == "" {
+		return c.Name
+	}
+	return c.Name + " on " + c.Host
+}
+
 // IsBrowser reports whether a person signed in to it with a browser.
 func (s *Session) IsBrowser() bool { return s.Client == nil }
 

@@ -237,3 +237,36 @@ func TestDeviceHostName(t *testing.T) {
 		t.Error(a.body)
 	}
 }
+
+// TestPhishedApprovalIsEnded ensures that the person finds a program that they
+// let in by mistake among their sessions, and ends it there.
+func TestPhishedApprovalIsEnded(t *testing.T) {
+	h := newHouse(t)
+	h.signIn()
+	d := h.startDevice("thief")
+	h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"approve"}}).want(t, http.StatusOK)
+	thief := h.pollWant(d, "")
+	if !h.alive(thief.Access) {
+		t.Fatal("the token does not work")
+	}
+	h.clock = h.clock.Add(30 * time.Minute)
+	h.get("/")
+	h.clock = h.clock.Add(40 * time.Minute) // longer than a browser's session idles
+	a := h.get("/sessions").want(t, http.StatusOK, "rolegate command line on thief")
+	_, rest, _ := strings.Cut(a.body, `action="/sessions/end"><input type="hidden" name="session" value="`)
+	key, _, _ := strings.Cut(rest, `"`)
+	h.post("/sessions/end", url.Values{"session": {key}}).want(t, http.StatusSeeOther)
+	if _, got := h.refresh(thief.Refresh); got.Error != "invalid_grant" {
+		t.Errorf("%+v", got)
+	}
+	// Ending everything ends programs too.
+	other := h.programTokens()
+	h.clock = h.clock.Add(time.Minute)
+	h.post("/sessions/end-all", nil)
+	h.mem.mu.Lock()
+	n := len(h.mem.sessions)
+	h.mem.mu.Unlock()
+	if h.alive(other.Access) {
+		t.Errorf("the program outlives the end of everything; %d sessions", n)
+	}
+}

@@ -127,7 +127,7 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", challenge(err))
 	}
-	if shape := shapeOf(r.URL.Path); shape != nil {
+	if shape := shapeOf(r.URL.Path); shape != nil && !errors.Is(err, errCrossSite) { // a browser sent that
 		a := shape(err, status)
 		h.Del("WWW-Authenticate")
 		for k, v := range a.Header {
