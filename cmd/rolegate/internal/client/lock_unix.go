@@ -25,7 +25,7 @@ func lock(path string) (func(), error) {
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {                      //nolint:errorlint // a plain errno
+		if err != unix.EINTR { //nolint:errorlint // a plain errno
 			break
 		}
 	}
