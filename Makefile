@@ -10,6 +10,7 @@ test:
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o rolegate ./cmd/rolegate
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o rolegate-credentials ./cmd/rolegate-credentials
 
 lint:
 	go tool -modfile=.ci/tools/go.mod golangci-lint run ./...

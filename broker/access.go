@@ -80,6 +80,9 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 	if err != nil {
 		return nil, err
 	}
+	if !sess.IsBrowser() { // a program shows an access token, see [Devices.Authenticate]
+		return nil, ended
+	}
 	if now.Sub(row.LastUsedAt) >= min(touchEvery, a.c.Limits.Idle/4) {
 		if err := a.c.Sessions.TouchSession(ctx, row.Key, now); err != nil {
 			return nil, err
@@ -314,7 +317,11 @@ func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error)
 	}
 	a.refresh.Lock()
 	defer a.refresh.Unlock()
-	row, err := a.c.Sessions.Session(ctx, sess.Key)
+	holder := sess.Key
+	if !sess.IsBrowser() {
+		holder = sess.Client.Source
+	}
+	row, err := a.c.Sessions.Session(ctx, holder)
 	if err != nil {
 		return Tokens{}, again.Because(err)
 	}

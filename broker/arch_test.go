@@ -37,6 +37,8 @@ var house = []room{
 	{"broker/web", 2, []string{"broker", "broker/api", "templates", "static"}, "pages and routes over the use cases"},
 	{"broker/sandbox", 2, []string{"broker"}, "shares no verifying or minting code with what it tests; broker.Secret only"},
 	{"broker", 0, nil, "the domain: standard library only"},
+	{"cmd/internal/rolecache", 0, nil, "read by a program that must start as fast as an empty one"},
+	{"cmd/rolegate-credentials", 3, []string{"cmd/internal/rolecache"}, "starts for every AWS command: nothing but the cache"},
 	{"cmd/rolegate", 3, []string{"broker", "templates", "static"}, "the composition root wires everything"},
 }
 
@@ -124,6 +126,8 @@ var forbidden = []struct{ from, dep, reason string }{
 	{"broker/issuer", "github.com/aws/aws-sdk-go-v2", "who holds the keys does not talk to AWS"},
 	{"broker/federation", "github.com/russellhaering/goxmldsig", "who talks to AWS does not sign"},
 	{"cmd/rolegate", "github.com/santhosh-tekuri/jsonschema", "1.7 MB at package init; tests only"},
+	{"cmd/rolegate-credentials", "net/http", "it must start as fast as an empty program"},
+	{"cmd/rolegate-credentials", "encoding/json", "it must start as fast as an empty program"},
 	{"cmd/rolegate", "github.com/google/cel-go", "the dead module path: a second type system"},
 }
 

@@ -19,6 +19,8 @@ const (
 	CodeNotFound        Code = "not_found"
 	CodeConflict        Code = "conflict"
 	CodeRateLimited     Code = "rate_limited"
+	CodePending         Code = "pending"     // a device code that nobody has decided on yet (RFC 8628 3.5)
+	CodeSlowDown        Code = "slow_down"   // the same, asked for too often
 	CodeUnavailable     Code = "unavailable" // an identity provider, AWS or the store does not answer
 	CodeInternal        Code = "internal"
 )

@@ -26,6 +26,9 @@ const (
 	ActionMFAEnrol    Action = "mfa.enrol"
 	ActionMFARemove   Action = "mfa.remove"
 	ActionMFAReset    Action = "mfa.reset"
+	ActionClient      Action = "client.approve" // a person lets a program act for them, or not
+	ActionToken       Action = "token.issue"    // a program gets tokens
+	ActionTokenRevoke Action = "token.revoke"   // a program's session ends
 )
 
 // Outcome of an action.
@@ -36,6 +39,7 @@ func Actions() []Action {
 	return []Action{
 		ActionSignIn, ActionSignOut, ActionListRoles, ActionCredentials, ActionConsole, ActionSessionEnd, ActionRevoke,
 		ActionLimit, ActionArrive, ActionReload, ActionCertificate, ActionAdminView, ActionAdminExport, ActionAdminDenied, ActionSimulate,
+		ActionClient, ActionToken, ActionTokenRevoke,
 	}
 }
 

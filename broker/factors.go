@@ -20,10 +20,10 @@ const (
 	FreshAuth = 10 * time.Minute
 	// ChallengeTTL is how long a begun ceremony waits for its answer.
 	ChallengeTTL = 5 * time.Minute
-	// maxTries wrong answers are free; then one more comes every tryEvery. A
+	// maxFactorTries wrong answers are free; then one more comes every tryEvery. A
 	// right one clears them.
-	maxTries = 5
-	tryEvery = 5 * time.Minute
+	maxFactorTries = 5
+	tryEvery       = 5 * time.Minute
 
 	maxFactors      = 10
 	recoveryCodes   = 10
@@ -261,7 +261,7 @@ type tries struct {
 // at a time. The count is per person and not per session or address.
 func (f *Factors) reserve(ctx context.Context, s Subject) error {
 	key, now := triesKey(s), f.c.Now()
-	ttl := (maxTries + 1) * tryEvery
+	ttl := (maxFactorTries + 1) * tryEvery
 	for range 20 {
 		old, err := f.c.State.Get(ctx, key)
 		if err != nil && CodeOf(err) != CodeNotFound {
@@ -277,7 +277,7 @@ func (f *Factors) reserve(ctx context.Context, s Subject) error {
 			t.Count = max(0, t.Count-drained)
 			t.At = t.At.Add(time.Duration(drained) * tryEvery)
 		}
-		if t.Count >= maxTries {
+		if t.Count >= maxFactorTries {
 			wait := t.At.Add(tryEvery).Sub(now)
 			return Errorf(CodeRateLimited, "There were too many wrong answers to the second factor.").
 				Fix("Wait %d minutes, then try again.", int(wait/time.Minute)+1)

@@ -308,6 +308,7 @@ type rig struct {
 	limits broker.SessionLimits
 	people *broker.Sessions
 	admin  *broker.Admin
+	dev    *broker.Devices
 }
 
 func newRig(t *testing.T) *rig {
@@ -329,6 +330,7 @@ func newRig(t *testing.T) *rig {
 		MaxDuration: time.Hour, Rules: []string{"admins"},
 	}}}
 	r.limit(nil)
+	r.dev = broker.NewDevices(broker.DevicesConfig{State: r.mem, Sessions: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now})
 	return r
 }
 

@@ -16,14 +16,41 @@ type Session struct {
 	SourceIdentity string // likewise
 	CreatedAt      time.Time
 	LastUsedAt     time.Time
-	ExpiresAt      time.Time // absolute end
-	IdleAt         time.Time // when it ends if it is not used
-	Remote         string    // client address at sign-in
-	UserAgent      string    // of the browser at sign-in, as it said, cut
-	Admin          bool      // the configuration's rule makes the person an administrator now
-	Own            *OwnProof // rolegate's own factor, used in this session; nil: none
+	Own            *OwnProof      // rolegate's own factor, used in this session; nil: none
+	ExpiresAt      time.Time      // absolute end
+	IdleAt         time.Time      // when it ends if it is not used
+	Remote         string         // client address at sign-in
+	UserAgent      string         // of the browser at sign-in, as it said, cut
+	Admin          bool           // the configuration's rule makes the person an administrator now
+	Client         *SessionClient // the program that acts in it; nil: a browser's
 	tokens         Tokens
 }
+
+// SessionClient says which program a person let act for them, and how that
+// session hangs on others.
+type SessionClient struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`             // as it names itself
+	Host   string `json:"host,omitempty"`   // where it says it runs
+	Remote string `json:"remote,omitempty"` // address that asked for it
+	// Source is the key of the browser session in which it was approved: the
+	// corporate tokens stay there, so that a rotating one has a single holder.
+	Source string `json:"source"`
+	// Root is the key of the session it was derived from and ends with; "" for
+	// one that a person approved.
+	Root string `json:"root,omitempty"`
+}
+
+// Label names the program and where it says it runs.
+func (c SessionClient) Label() string {
+	if c.Host == "" {
+		return c.Name
+	}
+	return c.Name + " on " + c.Host
+}
+
+// IsBrowser reports whether a person signed in to it with a browser.
+func (s *Session) IsBrowser() bool { return s.Client == nil }
 
 // SessionLimits bound a session. The identity provider's own
 // SessionNotOnOrAfter shortens it further.
@@ -59,14 +86,15 @@ func (l SessionLimits) End(start time.Time) time.Time {
 var DefaultSessionLimits = SessionLimits{Idle: time.Hour, Absolute: 10 * time.Hour}
 
 type sessionBody struct {
-	Identity       Identity  `json:"identity"`
-	SessionName    string    `json:"session_name"`
-	SourceIdentity string    `json:"source_identity"`
-	IDExpires      time.Time `json:"id_expires,omitzero"`
-	Tokens         []byte    `json:"tokens,omitempty"` // sealed
-	Remote         string    `json:"remote,omitempty"`
-	UserAgent      string    `json:"user_agent,omitempty"`
-	Own            *OwnProof `json:"own_factor,omitempty"`
+	Identity       Identity       `json:"identity"`
+	SessionName    string         `json:"session_name"`
+	SourceIdentity string         `json:"source_identity"`
+	IDExpires      time.Time      `json:"id_expires,omitzero"`
+	Tokens         []byte         `json:"tokens,omitempty"` // sealed
+	Remote         string         `json:"remote,omitempty"`
+	UserAgent      string         `json:"user_agent,omitempty"`
+	Own            *OwnProof      `json:"own_factor,omitempty"`
+	Client         *SessionClient `json:"client,omitempty"`
 }
 
 type tokenBody struct {
@@ -78,7 +106,8 @@ type tokenBody struct {
 // to another session does not open.
 func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
 	body := sessionBody{
-		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent, Own: s.Own,
+		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent,
+		Own: s.Own, Client: s.Client,
 	}
 	if !s.tokens.IDToken.IsZero() {
 		plain, err := json.Marshal(tokenBody{IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal()})
@@ -110,7 +139,8 @@ func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
 	}
 	s := &Session{
 		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
-		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent, Own: body.Own,
+		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent,
+		Own: body.Own, Client: body.Client,
 		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt,
 	}
 	if len(body.Tokens) > 0 {

@@ -44,6 +44,7 @@ type SessionInfo struct {
 	Username   string
 	Remote     string
 	UserAgent  string
+	Program    string // that the person let in, and where it runs; "" for a browser
 	CreatedAt  time.Time
 	LastUsedAt time.Time
 	EndsAt     time.Time // absolute end
@@ -54,16 +55,19 @@ func (s *Sessions) describe(rows []SessionRow) ([]SessionInfo, error) {
 	now := s.c.Now()
 	out := make([]SessionInfo, 0, len(rows))
 	for _, row := range rows {
-		idle := row.LastUsedAt.Add(s.c.Limits.Idle)
-		if !now.Before(idle) {
-			continue // has ended, only nobody has looked yet
-		}
 		sess, err := decodeSession(row, s.c.Sealer)
 		if err != nil {
 			return nil, err
 		}
+		idle, program := row.LastUsedAt.Add(s.c.Limits.Idle), ""
+		if !sess.IsBrowser() { // a program's lasts until its end, however rarely it is used
+			idle, sess.Remote, program = row.ExpiresAt, sess.Client.Remote, sess.Client.Label()
+		}
+		if !now.Before(idle) {
+			continue // has ended, only nobody has looked yet
+		}
 		out = append(out, SessionInfo{
-			Key: row.Key, Subject: row.Subject, Username: sess.Identity.Username, Remote: sess.Remote, UserAgent: sess.UserAgent,
+			Key: row.Key, Subject: row.Subject, Username: sess.Identity.Username, Remote: sess.Remote, UserAgent: sess.UserAgent, Program: program,
 			CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, EndsAt: row.ExpiresAt, IdleEndsAt: idle,
 		})
 	}

@@ -288,14 +288,10 @@ func TestAPI(t *testing.T) {
 	h := newHouse(t)
 	h.aws.mfa = true
 	h.signIn()
-	token := h.cookies["__Host-rolegate_session"].Value
+	token := h.programTokens().Access
 	for name, opt := range map[string]with{
 		"cookie": header("Accept", "application/json"),
-		"bearer": func(r *http.Request) {
-			r.Header.Set("Authorization", "Bearer "+token)
-			r.Header.Del("Accept")
-			r.Header.Del("Cookie")
-		},
+		"bearer": asProgram(token),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var me api.Me
@@ -347,10 +343,26 @@ func TestProblems(t *testing.T) {
 			return h.get(api.PathMe, header("Accept", "*/*"))
 		}, 401, broker.CodeUnauthenticated},
 		{"wrong bearer", func(h *house) answer {
-			return h.get(api.PathMe, header("Accept", ""), header("Authorization", "Bearer x"))
+			return h.get(api.PathMe, asProgram("x"))
 		}, 401, broker.CodeUnauthenticated},
 		{"wrong scheme", func(h *house) answer {
-			return h.get(api.PathMe, header("Accept", ""), header("Authorization", "Basic eDp5"))
+			return h.get(api.PathMe, asProgram(""), header("Authorization", "Basic eDp5"))
+		}, 401, broker.CodeUnauthenticated},
+		{"bearer and cookie", func(h *house) answer {
+			return h.get(api.PathMe, header("Accept", ""), header("Authorization", "Bearer "+h.programTokens().Access))
+		}, 400, broker.CodeInvalid},
+		{"cookie's token as bearer", func(h *house) answer {
+			return h.get(api.PathMe, asProgram(h.cookies["__Host-rolegate_session"].Value))
+		}, 401, broker.CodeUnauthenticated},
+		{"access token as cookie", func(h *house) answer {
+			token := h.programTokens().Access
+			h.cookies["__Host-rolegate_session"].Value = token
+			return h.get(api.PathMe, header("Accept", ""))
+		}, 401, broker.CodeUnauthenticated},
+		{"refresh token's family as cookie", func(h *house) answer {
+			family, _, _ := strings.Cut(h.programTokens().Refresh, ".")
+			h.cookies["__Host-rolegate_session"].Value = family
+			return h.get(api.PathMe, header("Accept", ""))
 		}, 401, broker.CodeUnauthenticated},
 		{"unknown field", func(h *house) answer { return h.json(`{"role_arn":"arn:aws:iam::1:role/x"}`) }, 400, broker.CodeInvalid},
 		{"two documents", func(h *house) answer { return h.json(`{"assignment":"a"}{}`) }, 400, broker.CodeInvalid},

@@ -13,17 +13,22 @@ import (
 	"github.com/rolegate/rolegate/broker/api"
 )
 
-// apiSession is the session of a bearer token if the request has one, else of
-// the browser's cookie.
+// apiSession is the session of the program's access token if the request has
+// one, else of the browser's cookie. A request with both is refused: nobody
+// could say in whose name it was meant.
 func (s *Server) apiSession(r *http.Request) (*broker.Session, error) {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok {
+	v := r.Header.Values("Authorization")
+	if len(v) == 0 {
 		return s.sessions.Current(r)
 	}
+	if len(v) > 1 || s.sessions.Present(r) {
+		return nil, broker.Errorf(broker.CodeInvalid, "Send a bearer token or the session cookie, not both.")
+	}
+	scheme, token, _ := strings.Cut(v[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || len(token) > 1024 {
 		return nil, broker.Errorf(broker.CodeUnauthenticated, "This kind of authorization is not known here.").Fix("Send a bearer token.")
 	}
-	return s.c.Access.Authenticate(r.Context(), broker.NewSecret(token))
+	return s.c.Devices.Authenticate(r.Context(), broker.NewSecret(token))
 }
 
 func (s *Server) me(w http.ResponseWriter, r *http.Request) error {

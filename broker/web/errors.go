@@ -14,7 +14,10 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
+	"github.com/rolegate/rolegate/broker/web/awssso"
+	"github.com/rolegate/rolegate/broker/web/oauth"
 	"github.com/rolegate/rolegate/broker/web/page"
+	"github.com/rolegate/rolegate/broker/web/wire"
 )
 
 // retryAfter is how many seconds a client waits after a 503 or 429.
@@ -37,6 +40,8 @@ var statuses = map[broker.Code]struct {
 	broker.CodeNotFound:        {http.StatusNotFound, "Nothing here"},
 	broker.CodeConflict:        {http.StatusConflict, "Somebody else was faster"},
 	broker.CodeRateLimited:     {http.StatusTooManyRequests, "Too many tries"},
+	broker.CodePending:         {http.StatusBadRequest, "Not yet"},
+	broker.CodeSlowDown:        {http.StatusBadRequest, "Too often"},
 	broker.CodeUnavailable:     {http.StatusServiceUnavailable, "Not available right now"},
 	broker.CodeInternal:        {http.StatusInternalServerError, "Something went wrong"},
 }
@@ -137,6 +142,15 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", challenge(err))
 	}
+	if shape := shapeOf(r.URL.Path); shape != nil && !errors.Is(err, errCrossSite) { // a browser sent that
+		a := shape(err, status)
+		h.Del("WWW-Authenticate")
+		for k, v := range a.Header {
+			h.Set(k, v)
+		}
+		wire.JSON(w, a.Status, a.Body)
+		return
+	}
 	if wantsJSON(r) {
 		problem(w, status, title, err, info.trace.ID)
 		return
@@ -158,12 +172,26 @@ func waitFor(err error) string {
 	return retryAfter
 }
 
+// shapeOf returns how errors look at an address of a protocol, nil elsewhere.
+func shapeOf(path string) wire.Shape {
+	switch {
+	case strings.HasPrefix(path, oauth.Prefix):
+		return oauth.Shape
+	case strings.HasPrefix(path, awssso.PrefixOIDC):
+		return awssso.ShapeOIDC
+	case strings.HasPrefix(path, awssso.PrefixPortal):
+		return awssso.ShapePortal
+	}
+	return nil
+}
+
 // saveTrace keeps what an admin will look for. What anybody can provoke without
 // signing in (not found, bad input) is in the log only, so that nobody fills
 // the store.
 func (s *Server) saveTrace(r *http.Request, info *requestInfo, err error) {
 	switch info.code {
-	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited:
+	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited,
+		broker.CodePending, broker.CodeSlowDown:
 		return
 	default:
 	}

@@ -427,8 +427,9 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 			PortalURL: h.public, Admins: h.aws, Now: now,
 		}),
-		Shelf:  broker.NewShelf(broker.ShelfConfig{Store: h.mem, Now: now}),
-		People: people,
+		Devices: broker.NewDevices(broker.DevicesConfig{State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: now}),
+		Shelf:   broker.NewShelf(broker.ShelfConfig{Store: h.mem, Now: now}),
+		People:  people,
 		Admin: broker.NewAdmin(broker.AdminConfig{
 			Judge: h.aws, Sessions: people, Log: h.mem, Events: h.mem, Identities: h.mem, Roles: h.aws,
 			Traces: broker.Traces{State: h.mem, Now: now}, Sealer: sealer{}, Now: now,
@@ -479,6 +480,17 @@ type answer struct {
 
 type with func(*http.Request)
 
+const withoutCookies = "Test-Without-Cookies"
+
+// asProgram sends a program's access token, and no cookie.
+func asProgram(token string) with {
+	return func(r *http.Request) {
+		r.Header.Set(withoutCookies, "1")
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Del("Accept")
+	}
+}
+
 func header(k, v string) with { return func(r *http.Request) { r.Header.Set(k, v) } }
 
 func fromElsewhere(r *http.Request) {
@@ -502,11 +514,10 @@ func (h *house) do(method, target string, body io.Reader, opts ...with) answer {
 		o(r)
 	}
 	cross := r.Header.Get("Sec-Fetch-Site") == "cross-site"
-	for _, c := range h.cookies {
-		if cross && c.SameSite != http.SameSiteNoneMode && method != http.MethodGet {
-			continue
-		}
-		r.AddCookie(c)
+	if r.Header.Get(withoutCookies) != "" {
+		r.Header.Del(withoutCookies)
+	} else {
+		h.addCookies(r, cross)
 	}
 	w := httptest.NewRecorder()
 	h.server.ServeHTTP(w, r)
@@ -519,6 +530,15 @@ func (h *house) do(method, target string, body io.Reader, opts ...with) answer {
 		}
 	}
 	return answer{resp, w.Body.String()}
+}
+
+func (h *house) addCookies(r *http.Request, cross bool) {
+	for _, c := range h.cookies {
+		if cross && c.SameSite != http.SameSiteNoneMode && r.Method != http.MethodGet {
+			continue
+		}
+		r.AddCookie(c)
+	}
 }
 
 func (h *house) get(target string, opts ...with) answer {

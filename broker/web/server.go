@@ -14,7 +14,9 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/admin"
+	"github.com/rolegate/rolegate/broker/web/awssso"
 	"github.com/rolegate/rolegate/broker/web/federation"
+	"github.com/rolegate/rolegate/broker/web/oauth"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/broker/web/session"
@@ -38,6 +40,7 @@ type Config struct {
 	Shelf   *broker.Shelf
 	Traces  broker.Traces
 	Factors *broker.Factors // nil: there is no second factor of our own
+	Devices *broker.Devices
 
 	// People is for everybody's own sessions. With Admin there is a part for
 	// administrators, which shows Health and simulates changes.
@@ -76,8 +79,8 @@ type Config struct {
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
-	if c.SignIn == nil || c.Access == nil || c.People == nil || c.Shelf == nil || c.Traces.State == nil || c.Logger == nil {
-		errs = append(errs, errors.New("web: SignIn, Access, Shelf, People, Traces and Logger are needed"))
+	if c.SignIn == nil || c.Access == nil || c.People == nil || c.Shelf == nil || c.Devices == nil || c.Traces.State == nil || c.Logger == nil {
+		errs = append(errs, errors.New("web: SignIn, Access, Shelf, Devices, People, Traces and Logger are needed"))
 	}
 	if _, err := publicURL(c.PublicURL); err != nil {
 		errs = append(errs, err)
@@ -198,7 +201,11 @@ func (s *Server) mount() {
 	federation.New(federation.Config{
 		SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
 	}).Mount(s.handle)
-	// Programs.
+	// Programs, and the pages on which people let them in.
+	oauth.New(oauth.Config{
+		Devices: s.c.Devices, SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, PublicURL: s.c.PublicURL, Now: s.c.Now,
+	}).Mount(s.handle)
+	awssso.New(awssso.Config{Devices: s.c.Devices, Access: s.c.Access, PublicURL: s.c.PublicURL}).Mount(s.handle)
 	s.handle("GET /api/v1/me", s.me)
 	s.handle("GET /api/v1/assignments", s.assignments)
 	s.handle("POST /api/v1/role-credentials", s.roleCredentials)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/client"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
 
@@ -30,6 +32,7 @@ func versionText() string {
 // program is what the commands share: the outside of the process.
 type program struct {
 	env            func(string) string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	config         string // --config
 	json           bool   // --json
@@ -37,7 +40,7 @@ type program struct {
 
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{env: env, stdout: stdout, stderr: stderr}
+	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -48,6 +51,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 		fmt.Fprintln(stderr, problems) // each line begins with FILE:LINE, for editors
 	} else if err != nil {
 		fmt.Fprintln(stderr, "rolegate:", err)
+		if fix := broker.Remedy(err); fix != "" {
+			fmt.Fprintln(stderr, fix)
+		}
 	}
 	return exitCode(err)
 }
@@ -69,6 +75,7 @@ func (p *program) root() *cobra.Command {
 	root.PersistentFlags().StringVarP(&p.config, "config", "c", "rolegate.yaml", "configuration file")
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
 	root.AddCommand(p.serve(), p.check(), p.explain(), p.diff(), p.keys(), p.mfa(), p.events(), p.demo(), p.versionCommand())
+	root.AddCommand(p.login(), p.logout(), p.status(), p.roles(), p.credentials(), p.console(), p.profiles(), p.serveCredentials())
 	return root
 }
 
@@ -81,6 +88,14 @@ func exactly(n int, what string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// client returns the command line's side of a server.
+func (p *program) client() (*client.Client, error) {
+	return client.New(client.Config{Env: p.env, Version: versionText()})
+}
+
+// warn tells of what did not stop the command.
+func (p *program) warn(err error) { fmt.Fprintln(p.stderr, "rolegate: warning:", err) }
 
 func (p *program) load() (*config.Config, error) { return config.Load(p.config, p.env) }
 

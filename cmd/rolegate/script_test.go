@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/demo"
 )
 
 // TestScripts runs the scripts in testdata, each in a folder of its own with the
@@ -28,6 +30,13 @@ import (
 //	env NAME=VALUE           for the runs that follow
 //	listen NAME              listen on loopback; $NAME is the address
 //	expand FILE              replace $NAME in FILE
+//	demo                     start a demo; $PORTAL and $STS are its addresses
+//	stop                     stop it
+//	browser PERSON yes|no N rolegate ARGS…
+//	                         run the program, which must exit with N; PERSON signs in at the
+//	                         address it prints, and answers
+//	rm FILE, chmod PERM FILE, link OLD NEW, copy FROM TO
+//	grep PATTERN FILE        a line of FILE matches; absent PATTERN FILE: none does
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -61,6 +70,7 @@ type script struct {
 	out, err bytes.Buffer
 	code     int
 	seen     map[string]string // digest of a folder
+	demo     *demo.Demo
 }
 
 var fileMark = regexp.MustCompile(`(?m)^-- (\S+) --\n`)
@@ -138,6 +148,39 @@ func (s *script) do(line string) error {
 	case word == "expand" && len(args) == 1:
 		b, err := os.ReadFile(args[0])
 		return errors.Join(err, os.WriteFile(args[0], []byte(s.expand(string(b))), 0o600))
+	case word == "demo" && len(args) == 0:
+		return s.startDemo()
+	case word == "stop" && len(args) == 0:
+		return s.demo.Close()
+	case word == "browser" && len(args) > 3 && args[3] == "rolegate":
+		want, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		return s.browse(args[0], args[1], want, args[4:])
+	case word == "rm" && len(args) == 1:
+		return os.Remove(args[0])
+	case word == "link" && len(args) == 2:
+		return os.Symlink(args[0], args[1])
+	case word == "copy" && len(args) == 2:
+		b, err := os.ReadFile(args[0])
+		return errors.Join(err, os.WriteFile(args[1], b, 0o600))
+	case word == "chmod" && len(args) == 2:
+		perm, err := strconv.ParseUint(args[0], 8, 32)
+		return errors.Join(err, os.Chmod(args[1], fs.FileMode(perm)))
+	case (word == "grep" || word == "absent") && len(args) > 1:
+		b, err := os.ReadFile(args[len(args)-1])
+		if err != nil {
+			return err
+		}
+		pattern, err := regexp.Compile("(?m)" + strings.Join(args[:len(args)-1], " "))
+		if err != nil {
+			return err
+		}
+		if pattern.Match(b) != (word == "grep") {
+			return fmt.Errorf("the file is another:\n%s", b)
+		}
+		return nil
 	case (word == "remember" || word == "unchanged" || word == "changed") && len(args) == 1:
 		return s.folder(word, args[0])
 	}

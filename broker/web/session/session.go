@@ -46,6 +46,13 @@ func (m *Manager) Current(r *http.Request) (*broker.Session, error) {
 	return s.Values[keySession].(*broker.Session), nil
 }
 
+// Present reports whether the request brings a session cookie, whatever it is
+// worth.
+func (m *Manager) Present(r *http.Request) bool {
+	_, err := r.Cookie(m.name)
+	return err == nil
+}
+
 // Start makes token the browser's session. It does not read the request's own
 // cookie: each sign-in brings a new token.
 func (m *Manager) Start(w http.ResponseWriter, token broker.Secret) error {

@@ -169,6 +169,9 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	if err != nil {
 		return err
 	}
+	devices := broker.NewDevices(broker.DevicesConfig{
+		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, Now: o.Now,
+	})
 	proxies, err := c.Proxies()
 	if err != nil {
 		return err
@@ -182,7 +185,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Traces: traces, People: people, Admin: administration,
+		SignIn: signIn, Access: access, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Devices: devices, Traces: traces, People: people, Admin: administration,
 		Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),

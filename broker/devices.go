@@ -1,0 +1,272 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// CodeTTL is how long an authorization code waits for its program.
+const CodeTTL = time.Minute
+
+// spentTTL is how long a used code is remembered, to notice a second use.
+const spentTTL = 10 * time.Minute
+
+// DevicesConfig holds what [Devices] works with. All fields but Now and Rand
+// are needed.
+type DevicesConfig struct {
+	State    StateStore
+	Sessions SessionStore
+	Events   Recorder
+	Sealer   Sealer
+	Now      func() time.Time // nil: time.Now
+	Rand     io.Reader        // nil: crypto/rand
+}
+
+// Devices is the use case of letting a program act for a person: OAuth 2.0
+// authorization code with PKCE (RFC 7636, RFC 8252), device code (RFC 8628),
+// and the tokens of both.
+type Devices struct{ c DevicesConfig }
+
+// NewDevices returns the use case.
+func NewDevices(c DevicesConfig) *Devices {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	return &Devices{c: c}
+}
+
+// Now is the clock that codes and tokens are measured by.
+func (d *Devices) Now() time.Time { return d.c.Now() }
+
+// Authorize is a program's request for an authorization code, as it came with
+// the person's browser.
+type Authorize struct {
+	ClientID        string
+	RedirectURI     string
+	ResponseType    string
+	State           string
+	Challenge       string
+	ChallengeMethod string
+	Host            string // where the program says it runs
+}
+
+var (
+	challengePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+	verifierPattern  = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+)
+
+// CheckClient returns the client if it may be answered at the redirect URI.
+// Whatever it refuses must be shown to the person and never be sent to that
+// address (RFC 6749 4.1.2.1).
+func (d *Devices) CheckClient(in Authorize) (Client, error) {
+	c, err := d.Client(in.ClientID)
+	if err != nil {
+		return Client{}, err
+	}
+	if err := c.allows(in.RedirectURI); err != nil {
+		return Client{}, err
+	}
+	return c, nil
+}
+
+// Check refuses, with CodeInvalid, what lacks a state or a PKCE challenge.
+func (in Authorize) Check() error {
+	switch {
+	case in.ResponseType != "code":
+		return Errorf(CodeInvalid, "response_type must be code.")
+	case in.State == "" || len(in.State) > 512:
+		return Errorf(CodeInvalid, "A state of 1 to 512 characters is needed.")
+	case in.ChallengeMethod != "S256":
+		return Errorf(CodeInvalid, "code_challenge_method must be S256.")
+	case !challengePattern.MatchString(in.Challenge):
+		return Errorf(CodeInvalid, "code_challenge must be the base64url SHA-256 of the verifier.")
+	}
+	return nil
+}
+
+type codeRecord struct {
+	ClientID  string    `json:"client"`
+	Redirect  string    `json:"redirect"`
+	Challenge string    `json:"challenge"`
+	Source    string    `json:"source"` // key of the approving session
+	Host      string    `json:"host,omitempty"`
+	Remote    string    `json:"remote"`
+	ExpiresAt time.Time `json:"expires"`
+	Spent     string    `json:"spent,omitempty"` // key of the session it was used for
+}
+
+// Approve records that the person lets the program act for them and returns the
+// code for it.
+func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Secret, error) {
+	c, err := d.CheckClient(in)
+	if err != nil {
+		return Secret{}, err
+	}
+	if err := in.Check(); err != nil {
+		return Secret{}, err
+	}
+	code, err := RandomSecret(d.c.Rand)
+	if err != nil {
+		return Secret{}, fmt.Errorf("broker: random: %w", err)
+	}
+	host := CleanLabel(in.Host, maxClientName)
+	e := d.event(ctx, sess, ActionClient, nil)
+	e.Target, e.Detail = c.Name, map[string]string{"by": "authorization code", "host": host}
+	if err := d.c.Events.Record(ctx, e); err != nil {
+		return Secret{}, err
+	}
+	b, err := json.Marshal(codeRecord{
+		ClientID: c.ID, Redirect: in.RedirectURI, Challenge: in.Challenge, Source: sess.Key, Host: host,
+		Remote: RequestFrom(ctx).Remote, ExpiresAt: d.c.Now().Add(CodeTTL),
+	})
+	if err != nil {
+		return Secret{}, fmt.Errorf("broker: encode code: %w", err)
+	}
+	return code, d.c.State.Put(ctx, "code/"+code.Hash(), b, CodeTTL)
+}
+
+// Deny records that the person does not let the program in.
+func (d *Devices) Deny(ctx context.Context, sess *Session, in Authorize) error {
+	c, err := d.CheckClient(in)
+	if err != nil {
+		return err
+	}
+	e := d.event(ctx, sess, ActionClient, Errorf(CodeDenied, "The person refused."))
+	e.Target, e.Detail = c.Name, map[string]string{"by": "authorization code"}
+	return d.c.Events.Record(ctx, e)
+}
+
+// RedeemCode turns an authorization code into tokens, once. The client is
+// authenticated already. CodeUnauthenticated for a code that is unknown, used,
+// expired, of another client or redirect URI, or whose verifier does not match.
+// A second use of a code ends the session of the first (RFC 6749 4.1.2).
+func (d *Devices) RedeemCode(ctx context.Context, c Client, code Secret, redirect string, verifier Secret) (TokenSet, error) {
+	dead := Errorf(CodeUnauthenticated, "This sign-in code is not valid, or not any more.").Fix("Sign in again with the program.")
+	key := "code/" + code.Hash()
+	b, err := d.c.State.Take(ctx, key)
+	if CodeOf(err) == CodeNotFound {
+		return TokenSet{}, dead
+	}
+	if err != nil {
+		return TokenSet{}, err
+	}
+	var r codeRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return TokenSet{}, fmt.Errorf("broker: decode code: %w", err)
+	}
+	if r.Spent != "" {
+		if err := d.end(ctx, r.Spent, "a sign-in code was used twice"); err != nil {
+			return TokenSet{}, err
+		}
+		return TokenSet{}, dead.Because(fmt.Errorf("code used twice"))
+	}
+	sum := sha256.Sum256([]byte(verifier.Reveal()))
+	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
+	switch {
+	case !d.c.Now().Before(r.ExpiresAt):
+		return TokenSet{}, dead.Because(fmt.Errorf("expired"))
+	case r.ClientID != c.ID:
+		return TokenSet{}, dead.Because(fmt.Errorf("code of another client"))
+	case r.Redirect != redirect:
+		return TokenSet{}, dead.Because(fmt.Errorf("another redirect URI"))
+	case !verifierPattern.MatchString(verifier.Reveal()) || subtle.ConstantTimeCompare([]byte(challenge), []byte(r.Challenge)) != 1:
+		return TokenSet{}, dead.Because(fmt.Errorf("verifier does not match"))
+	}
+	source, err := d.source(ctx, r.Source)
+	if err != nil {
+		return TokenSet{}, err
+	}
+	out, sess, err := d.open(ctx, source, SessionClient{ID: c.ID, Name: c.Name, Host: r.Host, Remote: r.Remote, Source: source.Key})
+	if err != nil {
+		return TokenSet{}, err
+	}
+	r.Spent = sess.Key
+	if b, err = json.Marshal(r); err != nil {
+		return TokenSet{}, fmt.Errorf("broker: encode code: %w", err)
+	}
+	return out, d.c.State.Put(ctx, key, b, spentTTL)
+}
+
+// source is the browser session in which a person approved.
+func (d *Devices) source(ctx context.Context, key string) (*Session, error) {
+	gone := Errorf(CodeUnauthenticated, "The session in which this was approved has ended.").Fix("Sign in again with the program.")
+	row, err := d.c.Sessions.Session(ctx, key)
+	if CodeOf(err) == CodeNotFound {
+		return nil, gone
+	}
+	if err != nil {
+		return nil, err
+	}
+	sess, err := decodeSession(row, d.c.Sealer)
+	if err != nil {
+		return nil, err
+	}
+	if !sess.IsBrowser() || !d.c.Now().Before(sess.ExpiresAt) || !row.CreatedAt.After(row.RevokedBefore) {
+		return nil, gone
+	}
+	return sess, nil
+}
+
+func (d *Devices) event(ctx context.Context, sess *Session, act Action, failed error) Event {
+	o := OutcomeOK
+	if failed != nil {
+		o = outcomeOf(failed)
+	}
+	e := newEvent(ctx, d.c.Now(), act, o)
+	e.Code = CodeOf(failed)
+	if sess != nil {
+		e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
+	}
+	return e
+}
+
+// count adds one to a counter and returns CodeRateLimited when it is over the
+// limit within its window.
+func (d *Devices) count(ctx context.Context, key string, limit int, window time.Duration) error {
+	full := Errorf(CodeRateLimited, "Too many tries.").Fix("Wait ten minutes and try again.")
+	key = "count/" + key
+	for range 20 {
+		now := d.c.Now()
+		fresh, err := d.c.State.PutIfAbsent(ctx, key, []byte("1 "+strconv.FormatInt(now.Add(window).UnixMicro(), 10)), window)
+		if err != nil || fresh {
+			return err
+		}
+		b, err := d.c.State.Get(ctx, key)
+		if CodeOf(err) == CodeNotFound {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		first, second, _ := strings.Cut(string(b), " ")
+		n, nErr := strconv.Atoi(first)
+		end, endErr := strconv.ParseInt(second, 10, 64)
+		left := time.UnixMicro(end).Sub(now)
+		switch {
+		case nErr != nil || endErr != nil:
+			return fmt.Errorf("broker: counter %q", b)
+		case left <= 0: // the store's clock is behind ours: a new window
+			n, second, left = 0, strconv.FormatInt(now.Add(window).UnixMicro(), 10), window
+		case n >= limit:
+			return full
+		}
+		done, err := d.c.State.Swap(ctx, key, b, []byte(strconv.Itoa(n+1)+" "+second), left)
+		if err != nil || done {
+			return err
+		}
+	}
+	return full // so many at once are too many
+}

@@ -1,0 +1,387 @@
+package broker
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// AccessTokenTTL is how long an access token lives. AWS's own clients refresh
+// 15 minutes early, so it is not much shorter.
+const AccessTokenTTL = time.Hour
+
+// RefreshGrace is how long the refresh token before the present one still
+// works: several processes share one file and may refresh at the same moment.
+// They all get the same next token.
+const RefreshGrace = time.Minute
+
+// TokenSet is what a program gets. Each refresh token is used once.
+type TokenSet struct {
+	Access           Secret
+	Refresh          Secret
+	ExpiresIn        time.Duration
+	SessionExpiresAt time.Time // no refresh goes beyond it
+}
+
+type accessRecord struct {
+	Session   string    `json:"session"`
+	ClientID  string    `json:"client"`
+	ExpiresAt time.Time `json:"expires"`
+}
+
+// familyRecord is the refresh tokens of one session. A refresh token is
+// FAMILY.SECRET; only hashes of the secrets are kept. The next secret is
+// derived from the one before and Nonce, so that within the grace it can be
+// handed out again to whoever holds the one before, and by nobody else.
+type familyRecord struct {
+	ClientID  string    `json:"client"`
+	Current   string    `json:"current"`            // hash
+	Previous  string    `json:"previous,omitempty"` // hash
+	Nonce     []byte    `json:"nonce,omitempty"`    // made Current of the previous
+	RotatedAt time.Time `json:"rotated,omitzero"`
+	ExpiresAt time.Time `json:"expires"`
+}
+
+// open makes a session for a program from the browser session that approved it,
+// and its first tokens. The event comes before anything that works.
+func (d *Devices) open(ctx context.Context, source *Session, client SessionClient) (TokenSet, *Session, error) {
+	now := d.c.Now()
+	family, err := RandomSecret(d.c.Rand)
+	if err != nil {
+		return TokenSet{}, nil, fmt.Errorf("broker: random: %w", err)
+	}
+	secret, err := RandomSecret(d.c.Rand)
+	if err != nil {
+		return TokenSet{}, nil, fmt.Errorf("broker: random: %w", err)
+	}
+	sess := &Session{
+		Key: family.Hash(), Identity: source.Identity, NameID: source.NameID, SessionIndex: source.SessionIndex,
+		SessionName: source.SessionName, SourceIdentity: source.SourceIdentity,
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: source.ExpiresAt, Client: &client,
+	}
+	e := d.event(ctx, sess, ActionToken, nil)
+	e.Target, e.Detail = client.Name, map[string]string{"by": "sign-in", "host": client.Host, "asked_from": client.Remote, "until": sess.ExpiresAt.UTC().Format(time.RFC3339)}
+	if client.Root != "" {
+		e.Detail["by"] = "exchange"
+	}
+	if err := d.c.Events.Record(ctx, e); err != nil {
+		return TokenSet{}, nil, err
+	}
+	b, err := json.Marshal(familyRecord{ClientID: client.ID, Current: secret.Hash(), ExpiresAt: sess.ExpiresAt})
+	if err != nil {
+		return TokenSet{}, nil, fmt.Errorf("broker: encode tokens: %w", err)
+	}
+	if err := d.c.State.Put(ctx, "family/"+sess.Key, b, sess.ExpiresAt.Sub(now)); err != nil {
+		return TokenSet{}, nil, err
+	}
+	row, err := encodeSession(sess, d.c.Sealer)
+	if err != nil {
+		return TokenSet{}, nil, err
+	}
+	if err := d.c.Sessions.SaveSession(ctx, row); err != nil {
+		return TokenSet{}, nil, err
+	}
+	out, err := d.access(ctx, sess)
+	out.Refresh = joinRefresh(family, secret)
+	return out, sess, err
+}
+
+func joinRefresh(family, secret Secret) Secret {
+	return NewSecret(family.Reveal() + "." + secret.Reveal())
+}
+
+// access makes an access token for a program's session.
+func (d *Devices) access(ctx context.Context, sess *Session) (TokenSet, error) {
+	token, err := RandomSecret(d.c.Rand)
+	if err != nil {
+		return TokenSet{}, fmt.Errorf("broker: random: %w", err)
+	}
+	now := d.c.Now()
+	ttl := min(AccessTokenTTL, sess.ExpiresAt.Sub(now)).Truncate(time.Second)
+	if ttl <= 0 {
+		return TokenSet{}, errTokenEnded
+	}
+	b, err := json.Marshal(accessRecord{Session: sess.Key, ClientID: sess.Client.ID, ExpiresAt: now.Add(ttl)})
+	if err != nil {
+		return TokenSet{}, fmt.Errorf("broker: encode token: %w", err)
+	}
+	return TokenSet{Access: token, ExpiresIn: ttl, SessionExpiresAt: sess.ExpiresAt}, d.c.State.Put(ctx, "token/"+token.Hash(), b, ttl)
+}
+
+var errTokenEnded = Errorf(CodeUnauthenticated, "This sign-in has ended.").Fix("Sign in again with the program, for example rolegate login.")
+
+// Authenticate returns the session of an access token. CodeUnauthenticated when
+// there is none or it has ended; the message says when that was because a
+// refresh token was used twice.
+func (d *Devices) Authenticate(ctx context.Context, token Secret) (*Session, error) {
+	if token.IsZero() {
+		return nil, errTokenEnded
+	}
+	b, err := d.c.State.Get(ctx, "token/"+token.Hash())
+	if CodeOf(err) == CodeNotFound {
+		return nil, errTokenEnded
+	}
+	if err != nil {
+		return nil, err
+	}
+	var r accessRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("broker: decode token: %w", err)
+	}
+	if !d.c.Now().Before(r.ExpiresAt) {
+		return nil, errTokenEnded
+	}
+	sess, err := d.session(ctx, r.Session)
+	if err != nil {
+		return nil, err
+	}
+	if now := d.c.Now(); now.Sub(sess.LastUsedAt) >= touchEvery {
+		if err := d.c.Sessions.TouchSession(ctx, sess.Key, now); err != nil {
+			return nil, err
+		}
+		sess.LastUsedAt = now
+	}
+	return sess, nil
+}
+
+// session returns a program's live session; one that was derived ends with the
+// one it was derived from.
+func (d *Devices) session(ctx context.Context, key string) (*Session, error) {
+	row, err := d.c.Sessions.Session(ctx, key)
+	if CodeOf(err) == CodeNotFound {
+		return nil, d.whyEnded(ctx, key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sess, err := decodeSession(row, d.c.Sealer)
+	if err != nil {
+		return nil, err
+	}
+	if sess.IsBrowser() || !d.c.Now().Before(sess.ExpiresAt) || !row.CreatedAt.After(row.RevokedBefore) {
+		return nil, errTokenEnded
+	}
+	if root := sess.Client.Root; root != "" {
+		_, err := d.c.Sessions.Session(ctx, root)
+		if CodeOf(err) == CodeNotFound {
+			return nil, d.whyEnded(ctx, root)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return sess, nil
+}
+
+// whyEnded tells both ends of a stolen token what happened.
+func (d *Devices) whyEnded(ctx context.Context, key string) error {
+	b, err := d.c.State.Get(ctx, "ended/"+key)
+	switch {
+	case CodeOf(err) == CodeNotFound:
+		return errTokenEnded
+	case err != nil:
+		return err
+	}
+	return Errorf(CodeUnauthenticated, "This sign-in was ended because %s: somebody else may have a copy of it.", b).
+		Fix("Sign in again, and tell your administrator if you do not know why.")
+}
+
+// end ends a program's session and remembers why.
+func (d *Devices) end(ctx context.Context, key, why string) error {
+	row, err := d.c.Sessions.Session(ctx, key)
+	if CodeOf(err) == CodeNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sess, err := decodeSession(row, d.c.Sealer)
+	if err != nil {
+		return err
+	}
+	if sess.IsBrowser() {
+		return nil
+	}
+	e := d.event(ctx, sess, ActionTokenRevoke, nil)
+	e.Target, e.Detail = sess.Client.Name, map[string]string{"reason": why, "host": sess.Client.Host}
+	if err := d.c.Events.Record(ctx, e); err != nil {
+		return err
+	}
+	if left := sess.ExpiresAt.Sub(d.c.Now()); why != signedOut && left > 0 {
+		if err := d.c.State.Put(ctx, "ended/"+key, []byte(why), left); err != nil {
+			return err
+		}
+	}
+	return d.c.Sessions.DeleteSession(ctx, key)
+}
+
+const signedOut = "signed out"
+
+// Refresh turns a refresh token into new tokens. Within [RefreshGrace] the one
+// before works again and gives the same next one; any other that was used
+// already ends the session, for whoever stole it and for whoever owned it.
+// CodeUnauthenticated for everything that does not work.
+func (d *Devices) Refresh(ctx context.Context, c Client, refresh Secret) (TokenSet, error) {
+	family, secret, ok := splitRefresh(refresh)
+	if !ok {
+		return TokenSet{}, errTokenEnded
+	}
+	key := family.Hash()
+	sess, err := d.session(ctx, key)
+	if err != nil {
+		return TokenSet{}, err
+	}
+	for range 5 {
+		raw, err := d.c.State.Get(ctx, "family/"+key)
+		if CodeOf(err) == CodeNotFound {
+			return TokenSet{}, errTokenEnded
+		}
+		if err != nil {
+			return TokenSet{}, err
+		}
+		var r familyRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return TokenSet{}, fmt.Errorf("broker: decode tokens: %w", err)
+		}
+		if r.ClientID != c.ID {
+			return TokenSet{}, errTokenEnded.Because(fmt.Errorf("refresh token of another client"))
+		}
+		switch {
+		case same(secret.Hash(), r.Current):
+			next, done, err := d.rotate(ctx, "family/"+key, raw, r, secret)
+			if err != nil {
+				return TokenSet{}, err
+			}
+			if done {
+				return d.refreshed(ctx, sess, family, next)
+			}
+		case same(secret.Hash(), r.Previous) && d.c.Now().Sub(r.RotatedAt) <= RefreshGrace:
+			return d.refreshed(ctx, sess, family, deriveSecret(secret, r.Nonce))
+		default:
+			if err := d.end(ctx, key, "a refresh token was used twice"); err != nil {
+				return TokenSet{}, err
+			}
+			return TokenSet{}, d.whyEnded(ctx, key)
+		}
+	}
+	return TokenSet{}, Errorf(CodeUnavailable, "Too many processes refresh at once.").Fix("Try again.")
+}
+
+// same compares hashes of secrets.
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func splitRefresh(s Secret) (family, secret Secret, ok bool) {
+	a, b, ok := strings.Cut(s.Reveal(), ".")
+	return NewSecret(a), NewSecret(b), ok && len(a) == 43 && len(b) == 43
+}
+
+func deriveSecret(before Secret, nonce []byte) Secret {
+	mac := hmac.New(sha256.New, nonce)
+	mac.Write([]byte(before.Reveal()))
+	return NewSecret(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
+}
+
+func (d *Devices) rotate(ctx context.Context, key string, raw []byte, r familyRecord, secret Secret) (Secret, bool, error) {
+	nonce, err := RandomSecret(d.c.Rand)
+	if err != nil {
+		return Secret{}, false, fmt.Errorf("broker: random: %w", err)
+	}
+	now := d.c.Now()
+	next := deriveSecret(secret, []byte(nonce.Reveal()))
+	r.Previous, r.Current, r.Nonce, r.RotatedAt = r.Current, next.Hash(), []byte(nonce.Reveal()), now
+	b, err := json.Marshal(r)
+	if err != nil {
+		return Secret{}, false, fmt.Errorf("broker: encode tokens: %w", err)
+	}
+	left := r.ExpiresAt.Sub(now)
+	if left <= 0 {
+		return Secret{}, false, errTokenEnded
+	}
+	done, err := d.c.State.Swap(ctx, key, raw, b, left)
+	return next, done, err
+}
+
+func (d *Devices) refreshed(ctx context.Context, sess *Session, family, secret Secret) (TokenSet, error) {
+	e := d.event(ctx, sess, ActionToken, nil)
+	e.Target, e.Detail = sess.Client.Name, map[string]string{"by": "refresh", "host": sess.Client.Host}
+	if err := d.c.Events.Record(ctx, e); err != nil {
+		return TokenSet{}, err
+	}
+	out, err := d.access(ctx, sess)
+	out.Refresh = joinRefresh(family, secret)
+	return out, err
+}
+
+// Exchange gives the holder of an access token of the rolegate program tokens
+// for another client (RFC 8693), in a session that ends with the first one:
+// two programs that each rotate refresh tokens cannot share one family.
+func (d *Devices) Exchange(ctx context.Context, c Client, token Secret, audience Client) (TokenSet, error) {
+	sess, err := d.Authenticate(ctx, token)
+	if err != nil {
+		return TokenSet{}, err
+	}
+	if c.ID != CLIClientID || sess.Client.ID != c.ID || sess.Client.Root != "" || audience.ID == c.ID {
+		return TokenSet{}, Errorf(CodeDenied, "Only a sign-in of the rolegate program can be passed on to another program.")
+	}
+	out, _, err := d.open(ctx, sess, SessionClient{
+		ID: audience.ID, Name: audience.Name, Host: sess.Client.Host, Remote: RequestFrom(ctx).Remote, Source: sess.Client.Source, Root: sess.Key,
+	})
+	return out, err
+}
+
+// Revoke ends the session of an access or refresh token of the client (RFC
+// 7009). A token that is unknown, or another client's, is not an error and ends
+// nothing.
+func (d *Devices) Revoke(ctx context.Context, c Client, token Secret) error {
+	key := ""
+	if family, secret, ok := splitRefresh(token); ok {
+		raw, err := d.c.State.Get(ctx, "family/"+family.Hash())
+		if CodeOf(err) == CodeNotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var r familyRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("broker: decode tokens: %w", err)
+		}
+		if r.ClientID == c.ID && (same(secret.Hash(), r.Current) || same(secret.Hash(), r.Previous)) {
+			key = family.Hash()
+		}
+	} else {
+		b, err := d.c.State.Get(ctx, "token/"+token.Hash())
+		if CodeOf(err) == CodeNotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var r accessRecord
+		if err := json.Unmarshal(b, &r); err != nil {
+			return fmt.Errorf("broker: decode token: %w", err)
+		}
+		if r.ClientID == c.ID {
+			key = r.Session
+		}
+	}
+	if key == "" {
+		return nil
+	}
+	return d.end(ctx, key, signedOut)
+}
+
+// SignOut ends the session of an access token, whatever its client.
+func (d *Devices) SignOut(ctx context.Context, token Secret) error {
+	sess, err := d.Authenticate(ctx, token)
+	if err != nil {
+		return err
+	}
+	return d.end(ctx, sess.Key, signedOut)
+}

@@ -1,0 +1,200 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web/page"
+	"github.com/rolegate/rolegate/broker/web/wire"
+)
+
+// AuthorizePage asks whether a program may act for the person.
+type AuthorizePage struct {
+	page.Meta
+	Client  string
+	Host    string // as the program says
+	Address string // where on this machine the answer goes; "" for a code to paste
+	Fields  []Field
+}
+
+// Template names the page.
+func (AuthorizePage) Template() string { return "authorize" }
+
+// Field is a hidden value of a form.
+type Field struct{ Name, Value string }
+
+// PastePage shows a code to carry over to the program.
+type PastePage struct {
+	page.Meta
+	Client string
+	Code   string
+}
+
+// Template names the page.
+func (PastePage) Template() string { return "paste" }
+
+// maxHost bounds the host name a program gives, before it is cleaned.
+const maxHost = 400
+
+// request is an authorization request and what it asks of the sign-in.
+type request struct {
+	broker.Authorize
+	need broker.Requirement
+}
+
+// kept are the parameters that the form carries from the question to the
+// answer, where all of them are checked again.
+var kept = []string{
+	"client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method", "host", "acr_values", "max_age",
+}
+
+func parseRequest(form url.Values) (request, error) {
+	v, err := wire.Once(form)
+	if err != nil {
+		return request{}, err
+	}
+	out := request{Authorize: broker.Authorize{
+		ClientID: v["client_id"], RedirectURI: v["redirect_uri"], ResponseType: v["response_type"], State: v["state"],
+		Challenge: v["code_challenge"], ChallengeMethod: v["code_challenge_method"], Host: v["host"],
+	}}
+	if len(out.Host) > maxHost {
+		out.Host = out.Host[:maxHost]
+	}
+	out.need.MFA = slices.Contains(strings.Fields(v["acr_values"]), "mfa")
+	if s := v["max_age"]; s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 86400 {
+			return request{}, broker.Errorf(broker.CodeInvalid, "max_age is a number of seconds from 1 to 86400.")
+		}
+		out.need.MaxAuthAge = time.Duration(n) * time.Second
+	}
+	return out, nil
+}
+
+// check refuses a request. Until client and redirect URI are known to belong
+// together, the person is told; after that, the program.
+func (o *OAuth) check(w http.ResponseWriter, form url.Values) (request, broker.Client, bool, error) {
+	req, err := parseRequest(form)
+	if err != nil {
+		return req, broker.Client{}, false, err
+	}
+	c, err := o.c.Devices.CheckClient(req.Authorize)
+	if err != nil {
+		return req, c, false, &page.Failure{Err: err}
+	}
+	if err := req.Check(); err != nil {
+		if req.RedirectURI == broker.RedirectPaste {
+			return req, c, false, err
+		}
+		o.back(w, req, url.Values{"error": {wire.InvalidRequest}, "error_description": {broker.Message(err)}})
+		return req, c, false, nil
+	}
+	return req, c, true, nil
+}
+
+// back sends the browser to the program with the answer (RFC 6749 4.1.2, RFC
+// 9207).
+func (o *OAuth) back(w http.ResponseWriter, req request, answer url.Values) {
+	if len(req.State) <= 512 {
+		answer.Set("state", req.State)
+	}
+	answer.Set("iss", o.c.PublicURL)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	redirect(w, req.RedirectURI+"?"+answer.Encode())
+}
+
+func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
+	q := r.URL.Query()
+	req, c, ok, err := o.check(w, q)
+	if !ok {
+		return err
+	}
+	if err := o.stronger(sess, req, r.URL.RequestURI()); err != nil {
+		return err
+	}
+	out := AuthorizePage{Meta: o.meta(sess, "Let "+c.Name+" in?"), Client: c.Name, Host: broker.CleanLabel(req.Host, 100)}
+	if req.RedirectURI != broker.RedirectPaste {
+		u, err := url.Parse(req.RedirectURI)
+		if err != nil {
+			return err
+		}
+		out.Address = u.Host
+		// Chromium applies form-action to the redirect of the answer, and takes
+		// no IPv6 address as a source: only the port is held then.
+		origin := "http://" + u.Host
+		if strings.Contains(u.Host, "[") {
+			origin = "http://*:" + u.Port()
+		}
+		out.FormAction = []string{origin}
+	}
+	for _, name := range kept {
+		if v := q.Get(name); v != "" {
+			out.Fields = append(out.Fields, Field{name, v})
+		}
+	}
+	return o.c.Pages.Render(w, http.StatusOK, out)
+}
+
+// stronger sends the person to sign in again when the program asks for more
+// than their session has proven.
+func (o *OAuth) stronger(sess *broker.Session, req request, returnTo string) error {
+	missing := req.need.Unmet(sess.Identity, o.c.Now())
+	if missing == nil {
+		return nil
+	}
+	f := &page.Failure{
+		Err:      (&broker.Error{Code: broker.CodeStepUp, StepUp: missing, Message: "The program asks for a stronger sign-in than you have."}).Fix("Sign in again. You come back here."),
+		Provider: sess.Identity.Subject.Provider, ReturnTo: returnTo,
+	}
+	for _, p := range o.c.SignIn.Providers() {
+		if p.ID == f.Provider {
+			f.Name = p.Name
+		}
+	}
+	return f
+}
+
+func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
+	answer := r.PostForm.Get("answer")
+	form := url.Values{}
+	for k, v := range r.PostForm {
+		if k != "answer" {
+			form[k] = v
+		}
+	}
+	req, c, ok, err := o.check(w, form)
+	if !ok {
+		return err
+	}
+	switch answer {
+	case "yes":
+	case "no":
+		if err := o.c.Devices.Deny(r.Context(), sess, req.Authorize); err != nil {
+			return err
+		}
+		if req.RedirectURI == broker.RedirectPaste {
+			return o.c.Pages.Render(w, http.StatusOK, DevicePage{Meta: o.meta(sess, "Not let in"), Client: c.Name, Done: "denied"})
+		}
+		o.back(w, req, url.Values{"error": {wire.AccessDenied}})
+		return nil
+	default:
+		return broker.Errorf(broker.CodeInvalid, "This form has been changed and cannot be used.").Fix("Start again in your program.")
+	}
+	if req.need.Unmet(sess.Identity, o.c.Now()) != nil {
+		return broker.Errorf(broker.CodeInvalid, "The sign-in that the program asked for is missing.").Fix("Start again in your program.")
+	}
+	code, err := o.c.Devices.Approve(r.Context(), sess, req.Authorize)
+	if err != nil {
+		return err
+	}
+	if req.RedirectURI == broker.RedirectPaste {
+		return o.c.Pages.Render(w, http.StatusOK, PastePage{Meta: o.meta(sess, "Your code"), Client: c.Name, Code: code.Reveal()})
+	}
+	o.back(w, req, url.Values{"code": {code.Reveal()}})
+	return nil
+}
