@@ -3,7 +3,8 @@
 //
 // Peers are named by the environment (ROLEGATE_TEST_CHROMIUM,
 // ROLEGATE_TEST_SIMPLESAMLPHP, ROLEGATE_TEST_OIDC_PROVIDER,
-// ROLEGATE_TEST_POSTGRES), which .ci/test
-// sets after it started them. Without one its tests are left out and say so;
+// ROLEGATE_TEST_LEMONLDAP, ROLEGATE_TEST_POSTGRES), which .ci/test
+// sets after it started them; LemonLDAP::NG is started by its test, in the
+// folder named. Without one its tests are left out and say so;
 // with CI=true that is a failure.
 package e2e

@@ -20,6 +20,9 @@ import (
 // peerAddress is where the peers' own configuration expects rolegate.
 const peerAddress = "localhost:18301"
 
+// peerSecret is the client secret that every OpenID peer knows of rolegate.
+const peerSecret = "only-for-tests-broker-secret-0123456789"
+
 const peerConfig = `
 public_url: http://localhost:18301
 identity_providers:
@@ -58,6 +61,15 @@ type peerRig struct {
 
 func newPeerRig(t *testing.T, saml string) *peerRig {
 	t.Helper()
+	return newRig(t, peerAddress, func(_, sts, signIn, console string) []byte {
+		return fmt.Appendf(nil, peerConfig, saml, sts, signIn, console)
+	})
+}
+
+// newRig starts rolegate on an address of localhost, port 0 being any, with the
+// configuration that write makes for the addresses of rolegate and the double.
+func newRig(t *testing.T, address string, write func(self, sts, signIn, console string) []byte) *peerRig {
+	t.Helper()
 	var double *aws.AWS
 	lazy := func(h func() http.Handler) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h().ServeHTTP(w, r) }))
@@ -70,8 +82,14 @@ func newPeerRig(t *testing.T, saml string) *peerRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Parse(filepath.Join(t.TempDir(), "rolegate.yaml"), fmt.Appendf(nil, peerConfig, saml, sts, signIn, console),
-		func(string) string { return "only-for-tests-broker-secret-0123456789" })
+	l, err := net.Listen("tcp", strings.Replace(address, "localhost", "127.0.0.1", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	self := "http://" + strings.Replace(l.Addr().String(), "127.0.0.1", "localhost", 1)
+	c, err := config.Parse(filepath.Join(t.TempDir(), "rolegate.yaml"), write(self, sts, signIn, console),
+		func(string) string { return peerSecret })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,14 +105,10 @@ func newPeerRig(t *testing.T, saml string) *peerRig {
 	if err := double.PutSAMLMetadata("rolegate", ours); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:18301")
-	if err != nil {
-		t.Fatal(err)
-	}
 	web := &http.Server{Handler: s.Handler}
 	go func() { _ = web.Serve(l) }()
 	t.Cleanup(func() { _ = web.Close() })
-	return &peerRig{console: console, url: "http://" + peerAddress, server: s}
+	return &peerRig{console: console, url: self, server: s}
 }
 
 func newFormBrowser(t *testing.T) *formbrowser.Browser {
@@ -116,7 +130,7 @@ func must(t *testing.T, b *formbrowser.Browser, err error) {
 // toConsole clicks the console button of a role and wants to be that session.
 func (p *peerRig) toConsole(t *testing.T, b *formbrowser.Browser, account, role, want string) {
 	t.Helper()
-	if b.Status != http.StatusOK || b.URL.Path != "/" || b.URL.Host != peerAddress {
+	if b.Status != http.StatusOK || b.URL.Path != "/" || "http://"+b.URL.Host != p.url {
 		t.Fatalf("not at the portal but at %v (%d)\n%.3000s", b.URL, b.Status, b.Body)
 	}
 	label := "for " + role + " in " + account
