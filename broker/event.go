@@ -9,6 +9,7 @@ type Action string
 const (
 	ActionSignIn      Action = "signin"
 	ActionSignOut     Action = "signout"
+	ActionLogout      Action = "logout.received" // the identity provider ended sessions
 	ActionListRoles   Action = "roles.list"
 	ActionCredentials Action = "credentials.issue"
 	ActionConsole     Action = "console.open"

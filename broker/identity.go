@@ -66,7 +66,8 @@ type AuthnContext struct {
 type Authentication struct {
 	Subject       Subject // ID is empty when the NameID is transient or unspecified
 	NameIDFormat  string  // SAML only
-	NameID        string  // SAML only, as received, for single logout
+	NameID        string  // SAML NameID or OIDC sub as received: how the provider names the person in a logout
+	LogoutHint    Secret  // what the adapter needs besides to ask for a logout; only it knows the form
 	Claims        Claims
 	AuthnContext  AuthnContext
 	AuthnInstant  time.Time // when the person authenticated at the provider; zero if unknown

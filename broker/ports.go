@@ -34,6 +34,25 @@ type TokenRefresher interface {
 	RefreshTokens(ctx context.Context, s Subject, t Tokens) (Tokens, error)
 }
 
+// LogoutInitiator is an optional ability of an IdentityProvider: to end the
+// person's session there when they sign out here. BeginLogout returns nil when
+// the provider offers none. FinishLogout verifies the provider's answer;
+// CodeUnauthenticated when it does not confirm.
+type LogoutInitiator interface {
+	BeginLogout(ctx context.Context, r LogoutRequest) (*Challenge, error)
+	FinishLogout(ctx context.Context, r LogoutRequest, m LogoutMessage) error
+}
+
+// LogoutReceiver is an optional ability of an IdentityProvider: to end sessions
+// here. ReceiveLogout verifies everything about the message and returns
+// CodeUnauthenticated for anything that does not verify. AnswerLogout says how to
+// answer after the sessions were ended or, with an error, were not; nil when
+// there is nothing to send.
+type LogoutReceiver interface {
+	ReceiveLogout(ctx context.Context, m LogoutMessage) (LogoutNotice, error)
+	AnswerLogout(ctx context.Context, n LogoutNotice, failed error) (*Challenge, error)
+}
+
 // IdentityMapper turns verified claims into an Identity by the provider's
 // identity settings. CodeDenied with a remedy when something needed is missing.
 type IdentityMapper interface {

@@ -24,6 +24,7 @@ type Session struct {
 	Admin          bool           // the configuration's rule makes the person an administrator now
 	Client         *SessionClient // the program that acts in it; nil: a browser's
 	tokens         Tokens
+	logoutHint     Secret
 }
 
 // SessionClient says which program a person let act for them, and how that
@@ -98,8 +99,9 @@ type sessionBody struct {
 }
 
 type tokenBody struct {
-	IDToken      string `json:"id_token"`
+	IDToken      string `json:"id_token,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
+	LogoutHint   string `json:"logout_hint,omitempty"`
 }
 
 // encodeSession seals the tokens under the session's key, so that a row copied
@@ -109,8 +111,10 @@ func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
 		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent,
 		Own: s.Own, Client: s.Client,
 	}
-	if !s.tokens.IDToken.IsZero() {
-		plain, err := json.Marshal(tokenBody{IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal()})
+	if !s.tokens.IDToken.IsZero() || !s.logoutHint.IsZero() {
+		plain, err := json.Marshal(tokenBody{
+			IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal(), LogoutHint: s.logoutHint.Reveal(),
+		})
 		if err != nil {
 			return SessionRow{}, fmt.Errorf("broker: encode tokens: %w", err)
 		}
@@ -153,6 +157,7 @@ func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
 			return nil, fmt.Errorf("broker: decode tokens: %w", err)
 		}
 		s.tokens = Tokens{IDToken: NewSecret(t.IDToken), RefreshToken: NewSecret(t.RefreshToken), IDExpires: body.IDExpires}
+		s.logoutHint = NewSecret(t.LogoutHint)
 	}
 	return s, nil
 }

@@ -404,7 +404,7 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	}
 	sess := &Session{
 		Key: token.Hash(), Identity: id, NameID: auth.NameID, SessionIndex: auth.SessionIndex,
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: s.c.Limits.End(now), tokens: auth.Tokens,
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: s.c.Limits.End(now), tokens: auth.Tokens, logoutHint: auth.LogoutHint,
 		Remote: RequestFrom(ctx).Remote, UserAgent: RequestFrom(ctx).UserAgent,
 	}
 	if !id.NotOnOrAfter.IsZero() && id.NotOnOrAfter.Before(sess.ExpiresAt) {
@@ -470,16 +470,6 @@ func (s *SignIn) saveIdentity(ctx context.Context, id Identity, now time.Time) e
 	return s.c.Identities.SaveIdentity(ctx, IdentityRow{
 		Subject: id.Subject, Username: strings.ToLower(id.Username), Email: strings.ToLower(id.Email), SeenAt: now, Body: sealed,
 	})
-}
-
-// End ends a session. An unknown token is not an error.
-func (s *SignIn) End(ctx context.Context, sess *Session) error {
-	e := newEvent(ctx, s.c.Now(), ActionSignOut, OutcomeOK)
-	e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
-	if err := s.c.Events.Record(ctx, e); err != nil {
-		return err
-	}
-	return s.c.Sessions.DeleteSession(ctx, sess.Key)
 }
 
 func newEvent(ctx context.Context, now time.Time, a Action, o Outcome) Event {

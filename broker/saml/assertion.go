@@ -182,6 +182,9 @@ func (c *check) subject(el *etree.Element, auth *broker.Authentication) (time.Ti
 	if auth.NameIDFormat, err = checkText("Format", attr(name, "Format")); err != nil {
 		return time.Time{}, err
 	}
+	if auth.LogoutHint, err = hint(name); err != nil {
+		return time.Time{}, err
+	}
 	auth.Subject.ID = c.subjectID(name, auth.NameIDFormat, auth.NameID)
 	last := errors.New("the subject has no bearer confirmation")
 	if c.unsolicited {

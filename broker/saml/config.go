@@ -59,6 +59,7 @@ type Config struct {
 	Binding             Binding
 	Signature           SignaturePolicy
 	ClockSkew           time.Duration // default 60 s, at most 5 min
+	NoLogout            bool          // leave the provider's session when a person signs out
 	EmailDomains        []string      // domains for which an e-mail NameID is an authoritative subject
 	MaxResponse         int           // bytes of base64, default 256 KiB
 	MaxNodes            int           // XML elements and attributes of a response, default 30,000
@@ -157,7 +158,7 @@ func (c Config) Validate() error {
 type ServiceProvider struct {
 	c        Config
 	entityID string
-	acs      string
+	acs, slo string
 
 	mu     sync.RWMutex
 	idp    *idp // last good metadata, nil before the first
@@ -195,7 +196,7 @@ func New(c Config) (*ServiceProvider, error) {
 	}
 	c.EmailDomains = domains
 	base := c.PublicURL + "/saml/" + string(c.ID)
-	return &ServiceProvider{c: c, entityID: base + "/metadata", acs: base + "/acs"}, nil
+	return &ServiceProvider{c: c, entityID: base + "/metadata", acs: base + "/acs", slo: base + "/slo"}, nil
 }
 
 // Status is what an admin wants to know about an identity provider.

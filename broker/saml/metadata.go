@@ -36,6 +36,7 @@ type idp struct {
 	certificates []*x509.Certificate
 	redirect     string
 	post         string
+	logout       endpoint
 	validUntil   time.Time     // zero: for ever
 	cacheFor     time.Duration // zero: not said
 	persistent   bool          // it does not say that it has no persistent NameIDs
@@ -271,6 +272,21 @@ func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
 			out.redirect = s.Location
 		case saml.HTTPPostBinding:
 			out.post = s.Location
+		}
+	}
+	for _, s := range d.SingleLogoutServices {
+		u, err := url.Parse(s.Location)
+		if err != nil || !secure(u) || u.Fragment != "" {
+			continue
+		}
+		if r, err := url.Parse(s.ResponseLocation); err != nil || !secure(r) || r.Fragment != "" {
+			s.ResponseLocation = ""
+		}
+		switch {
+		case s.Binding == saml.HTTPRedirectBinding:
+			out.logout = endpoint{redirect: s.Location, response: s.ResponseLocation}
+		case s.Binding == saml.HTTPPostBinding && out.logout.redirect == "":
+			out.logout = endpoint{post: s.Location, response: s.ResponseLocation}
 		}
 	}
 	if sp.c.Binding == BindingRedirect && out.redirect == "" || sp.c.Binding == BindingPOST && out.post == "" {

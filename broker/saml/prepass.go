@@ -23,6 +23,9 @@ var (
 	nameAssertion = xml.Name{Space: nsAssertion, Local: "Assertion"}
 	nameEncrypted = xml.Name{Space: nsAssertion, Local: "EncryptedAssertion"}
 	nameSignature = xml.Name{Space: nsDSig, Local: "Signature"}
+
+	nameLogoutRequest  = xml.Name{Space: nsProtocol, Local: "LogoutRequest"}
+	nameLogoutResponse = xml.Name{Space: nsProtocol, Local: "LogoutResponse"}
 )
 
 // limits bound a document before any tree is built.
@@ -269,8 +272,8 @@ func (p *pass) place(name xml.Name) error {
 	}
 	parent := &p.open[depth-1]
 	switch name {
-	case nameResponse:
-		return errors.New("a Response inside the document")
+	case nameResponse, nameLogoutRequest, nameLogoutResponse:
+		return fmt.Errorf("a %s inside the document", name.Local)
 	case nameAssertion, nameEncrypted:
 		if p.assertions++; p.assertions > 1 {
 			return errors.New("two assertions, one is needed")
@@ -279,7 +282,7 @@ func (p *pass) place(name xml.Name) error {
 			return errors.New("an assertion that is not the Response's own")
 		}
 	case nameSignature:
-		if parent.name != nameResponse && parent.name != nameAssertion {
+		if parent.name != p.root && parent.name != nameAssertion {
 			return errors.New("a signature that is not of the Response or the assertion")
 		}
 		if parent.signatures++; parent.signatures > 1 {

@@ -37,9 +37,9 @@ func (sp *ServiceProvider) Begin(_ context.Context, r broker.AuthRequest) (broke
 	el := sp.authnRequest(r, idp, destination)
 	signed := sp.c.SignRequests || idp.wantsSigned
 	if sp.c.Binding == BindingPOST {
-		return sp.beginPOST(el, r, destination, signed)
+		return sp.post(el, "SAMLRequest", r.State, destination, signed)
 	}
-	return sp.beginRedirect(el, r, destination, signed)
+	return sp.redirect(el, "SAMLRequest", r.State, destination, signed)
 }
 
 func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, idp *idp, destination string) *etree.Element {
@@ -74,9 +74,9 @@ func (sp *ServiceProvider) authnRequest(r broker.AuthRequest, idp *idp, destinat
 	return el
 }
 
-// beginRedirect deflates the request into the query and signs the query
-// (SAML bindings 3.4.4.1).
-func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest, destination string, signed bool) (broker.Challenge, error) {
+// redirect deflates a message into the query and signs the query (SAML bindings
+// 3.4.4.1).
+func (sp *ServiceProvider) redirect(el *etree.Element, field, relay, destination string, signed bool) (broker.Challenge, error) {
 	raw, err := serialize(el)
 	if err != nil {
 		return broker.Challenge{}, err
@@ -92,20 +92,22 @@ func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest
 	if err := w.Close(); err != nil {
 		return broker.Challenge{}, fmt.Errorf("saml: deflate: %w", err)
 	}
-	query := "SAMLRequest=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes())) +
-		"&RelayState=" + url.QueryEscape(r.State)
+	query := field + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes()))
+	if relay != "" {
+		query += "&RelayState=" + url.QueryEscape(relay)
+	}
 	if signed {
 		query += "&SigAlg=" + url.QueryEscape(rsaSHA256)
 		sum := sha256.Sum256([]byte(query))
 		sig, err := sp.c.Signing[0].Key.Sign(rand.Reader, sum[:], crypto.SHA256)
 		if err != nil {
-			return broker.Challenge{}, fmt.Errorf("saml: sign request: %w", err)
+			return broker.Challenge{}, fmt.Errorf("saml: sign message: %w", err)
 		}
 		query += "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(sig))
 	}
 	u, err := url.Parse(destination)
 	if err != nil {
-		return broker.Challenge{}, fmt.Errorf("saml: sign-in address of %s: %w", sp.c.ID, err)
+		return broker.Challenge{}, fmt.Errorf("saml: address of %s: %w", sp.c.ID, err)
 	}
 	// A query that the provider put into its own address stays in front.
 	if u.RawQuery != "" {
@@ -115,18 +117,18 @@ func (sp *ServiceProvider) beginRedirect(el *etree.Element, r broker.AuthRequest
 	return broker.Challenge{URL: u.String()}, nil
 }
 
-// beginPOST signs the request itself (SAML bindings 3.5).
-func (sp *ServiceProvider) beginPOST(el *etree.Element, r broker.AuthRequest, destination string, signed bool) (broker.Challenge, error) {
+// post signs the message itself (SAML bindings 3.5).
+func (sp *ServiceProvider) post(el *etree.Element, field, relay, destination string, signed bool) (broker.Challenge, error) {
 	if signed {
 		key := sp.c.Signing[0]
 		ctx, err := dsig.NewSigningContext(key.Key, [][]byte{key.Certificate.Raw})
 		if err != nil {
-			return broker.Challenge{}, fmt.Errorf("saml: sign request: %w", err)
+			return broker.Challenge{}, fmt.Errorf("saml: sign message: %w", err)
 		}
 		ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
 		sig, err := ctx.ConstructSignature(el, true)
 		if err != nil {
-			return broker.Challenge{}, fmt.Errorf("saml: sign request: %w", err)
+			return broker.Challenge{}, fmt.Errorf("saml: sign message: %w", err)
 		}
 		// The schema wants the signature right after the Issuer.
 		el.InsertChildAt(el.FindElement("./Issuer").Index()+1, sig)
@@ -135,7 +137,9 @@ func (sp *ServiceProvider) beginPOST(el *etree.Element, r broker.AuthRequest, de
 	if err != nil {
 		return broker.Challenge{}, err
 	}
-	return broker.Challenge{URL: destination, Form: url.Values{
-		"SAMLRequest": {base64.StdEncoding.EncodeToString(raw)}, "RelayState": {r.State},
-	}}, nil
+	form := url.Values{field: {base64.StdEncoding.EncodeToString(raw)}}
+	if relay != "" {
+		form.Set("RelayState", relay)
+	}
+	return broker.Challenge{URL: destination, Form: form}, nil
 }

@@ -31,6 +31,9 @@ func (sp *ServiceProvider) Metadata() ([]byte, error) {
 	if len(sp.c.EmailDomains) > 0 {
 		d.SP.NameIDFormats = append(d.SP.NameIDFormats, nameIDEmail)
 	}
+	if len(sp.c.Signing) > 0 { // without a key we could not answer
+		d.SP.Logout = []saml.Endpoint{{Binding: saml.HTTPRedirectBinding, Location: sp.slo}, {Binding: saml.HTTPPostBinding, Location: sp.slo}}
+	}
 	def := true
 	d.SP.ACS = []saml.IndexedEndpoint{{Binding: saml.HTTPPostBinding, Location: sp.acs, Index: 0, IsDefault: &def}}
 	body, err := xml.MarshalIndent(d, "", "  ")
@@ -48,6 +51,7 @@ type spDescriptor struct {
 		WantSigned     bool                   `xml:"WantAssertionsSigned,attr"`
 		Protocols      string                 `xml:"protocolSupportEnumeration,attr"`
 		Keys           []saml.KeyDescriptor   `xml:"KeyDescriptor"`
+		Logout         []saml.Endpoint        `xml:"SingleLogoutService"`
 		NameIDFormats  []string               `xml:"NameIDFormat"`
 		ACS            []saml.IndexedEndpoint `xml:"AssertionConsumerService"`
 	} `xml:"SPSSODescriptor"`

@@ -1,0 +1,303 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// LogoutTTL is how long an identity provider may take to answer a sign-out.
+const LogoutTTL = 10 * time.Minute
+
+// LogoutRequest asks an identity provider to end its session with a person.
+type LogoutRequest struct {
+	ID           string // the LogoutRequest's ID, unique
+	State        string // RelayState or state: the key of this request
+	NameID       string // as [Authentication.NameID]
+	SessionIndex string
+	Hint         Secret // as [Authentication.LogoutHint]
+}
+
+// LogoutMessage is an identity provider's message about a logout as it reached
+// us: the raw query of a GET, or the form of a POST.
+type LogoutMessage struct {
+	Query string     // not decoded: the Redirect binding signs its bytes
+	Form  url.Values // nil for a GET
+}
+
+// LogoutNotice is a verified request of an identity provider to end sessions.
+type LogoutNotice struct {
+	RequestID     string
+	RelayState    string // the provider's own, to be sent back
+	Sessions      []SessionFilter
+	ReplayID      string
+	ReplayExpires time.Time
+}
+
+// LogoutConfig holds what [Logout] works with. All fields but Now and Rand are
+// needed.
+type LogoutConfig struct {
+	Providers []Provider
+	State     StateStore
+	Sessions  SessionStore
+	Finder    SessionFinder
+	Events    Recorder
+	Sealer    Sealer
+	Now       func() time.Time // nil: time.Now
+	Rand      io.Reader        // nil: crypto/rand
+}
+
+// Logout is the use case of ending sessions: here and at the identity provider
+// when a person signs out, here when the identity provider says so.
+type Logout struct {
+	c      LogoutConfig
+	traces Traces
+}
+
+// NewLogout returns the use case.
+func NewLogout(c LogoutConfig) *Logout {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	return &Logout{c: c, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+}
+
+func (l *Logout) provider(id ProviderID) (Provider, error) {
+	for _, p := range l.c.Providers {
+		if p.ID == id {
+			return p, nil
+		}
+	}
+	return Provider{}, Errorf(CodeNotFound, "There is no identity provider with this name.").
+		Fix("Check the address in the identity provider's settings.")
+}
+
+// Ended says what a sign-out did. Challenge is not nil when the browser is to go
+// to the provider; Binding is then the value for its binding cookie.
+// Unreachable is true when the provider offers logout and could not be asked.
+type Ended struct {
+	Provider    Provider
+	Challenge   *Challenge
+	Binding     Secret
+	Unreachable bool
+}
+
+type pendingLogout struct {
+	Provider    ProviderID `json:"provider"`
+	ID          string     `json:"id"`
+	BindingHash string     `json:"binding_hash"`
+	TraceID     string     `json:"trace_id"`
+	Actor       Subject    `json:"actor"`
+	Username    string     `json:"username"`
+}
+
+// End ends the session here, with its event, and then asks its provider to end
+// its own. What the provider does, or cannot be asked, changes nothing here.
+func (l *Logout) End(ctx context.Context, sess *Session, binding Secret) (Ended, error) {
+	e := newEvent(ctx, l.c.Now(), ActionSignOut, OutcomeOK)
+	e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
+	if err := l.c.Events.Record(ctx, e); err != nil {
+		return Ended{}, err
+	}
+	if err := l.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
+		return Ended{}, err
+	}
+	p, err := l.provider(sess.Identity.Subject.Provider)
+	if err != nil {
+		return Ended{}, nil //nolint:nilerr // it was taken out of the configuration meanwhile; the session is over all the same
+	}
+	out := Ended{Provider: p}
+	initiator, ok := p.IdP.(LogoutInitiator)
+	if !ok {
+		return out, nil
+	}
+	t := l.traces.Start()
+	if err := l.ask(WithTrace(ctx, t), t, initiator, sess, binding, &out); err != nil {
+		t.Fail("logout.begin", "%v", err)
+		out.Challenge, out.Unreachable = nil, true
+		return out, l.traces.Save(ctx, t)
+	}
+	return out, nil
+}
+
+func (l *Logout) ask(ctx context.Context, t *Trace, in LogoutInitiator, sess *Session, binding Secret, out *Ended) error {
+	var secrets [3]Secret
+	for i := range secrets {
+		var err error
+		if secrets[i], err = RandomSecret(l.c.Rand); err != nil {
+			return fmt.Errorf("broker: random: %w", err)
+		}
+	}
+	if len(binding.Reveal()) != 43 {
+		binding = secrets[2]
+	}
+	r := LogoutRequest{
+		ID: "id-" + secrets[0].Hash()[:32], State: secrets[1].Reveal(),
+		NameID: sess.NameID, SessionIndex: sess.SessionIndex, Hint: sess.logoutHint,
+	}
+	challenge, err := in.BeginLogout(ctx, r)
+	if err != nil || challenge == nil {
+		return err
+	}
+	plain, err := json.Marshal(pendingLogout{
+		Provider: out.Provider.ID, ID: r.ID, BindingHash: binding.Hash(), TraceID: t.ID, Actor: sess.Identity.Subject, Username: sess.Identity.Username,
+	})
+	if err != nil {
+		return fmt.Errorf("broker: encode pending logout: %w", err)
+	}
+	key := logoutKey(r.State)
+	sealed, err := l.c.Sealer.Seal(plain, key)
+	if err != nil {
+		return fmt.Errorf("broker: seal pending logout: %w", err)
+	}
+	if err := l.c.State.Put(ctx, key, sealed, LogoutTTL); err != nil {
+		return err
+	}
+	out.Challenge, out.Binding = challenge, binding
+	return nil
+}
+
+func logoutKey(state string) string { return "logout/" + NewSecret(state).Hash() }
+
+// Finish verifies a provider's answer to [Logout.End]. The session here has
+// ended whatever comes back. The trace id is returned in every case in which a
+// pending request was found.
+func (l *Logout) Finish(ctx context.Context, id ProviderID, state string, binding Secret, m LogoutMessage) (traceID string, err error) {
+	t := l.traces.Start()
+	ctx = WithTrace(ctx, t)
+	p, err := l.provider(id)
+	if err != nil {
+		return "", err
+	}
+	pending, err := l.take(ctx, p.ID, state, binding)
+	if err != nil {
+		return "", err
+	}
+	t.ID = pending.TraceID
+	initiator, ok := p.IdP.(LogoutInitiator)
+	if !ok {
+		return t.ID, fmt.Errorf("broker: %s has a pending logout and no logout", p.ID)
+	}
+	err = initiator.FinishLogout(ctx, LogoutRequest{ID: pending.ID, State: state}, m)
+	e := newEvent(ctx, l.c.Now(), ActionSignOut, OutcomeOK)
+	e.Actor, e.Username, e.Target, e.TraceID = pending.Actor, pending.Username, string(p.ID), t.ID
+	e.Detail = map[string]string{"provider": "confirmed"}
+	if err != nil {
+		e.Outcome, e.Code, e.Detail = outcomeOf(err), CodeOf(err), map[string]string{"reason": Message(err)}
+	}
+	return t.ID, errors.Join(l.traces.Save(ctx, t), l.c.Events.Record(ctx, e), err)
+}
+
+func (l *Logout) take(ctx context.Context, id ProviderID, state string, binding Secret) (pendingLogout, error) {
+	var out pendingLogout
+	stale := Errorf(CodeUnauthenticated, "This answer to a sign-out has expired, was already used, or does not belong here.").
+		Fix("You can close this page. To be sure, open the portal: it says whether you are signed in.")
+	if state == "" || len(state) > 128 {
+		return out, stale
+	}
+	key := logoutKey(state)
+	sealed, err := l.c.State.Take(ctx, key)
+	if CodeOf(err) == CodeNotFound {
+		return out, stale
+	}
+	if err != nil {
+		return out, err
+	}
+	plain, err := l.c.Sealer.Open(sealed, key)
+	if err != nil {
+		return out, fmt.Errorf("broker: open pending logout: %w", err)
+	}
+	if err := json.Unmarshal(plain, &out); err != nil {
+		return out, fmt.Errorf("broker: decode pending logout: %w", err)
+	}
+	if out.Provider != id || subtle.ConstantTimeCompare([]byte(out.BindingHash), []byte(binding.Hash())) != 1 {
+		return out, stale.Because(errors.New("another provider or another browser"))
+	}
+	return out, nil
+}
+
+// Receive carries out a provider's request to end sessions and says how to
+// answer; nil for a channel without an answer. Whether such sessions were there
+// makes no difference to the answer. CodeUnauthenticated when the request does
+// not verify or was used before, and nothing is ended.
+func (l *Logout) Receive(ctx context.Context, id ProviderID, m LogoutMessage) (*Challenge, error) {
+	t := l.traces.Start()
+	ctx = WithTrace(ctx, t)
+	p, err := l.provider(id)
+	if err != nil {
+		return nil, err
+	}
+	receiver, ok := p.IdP.(LogoutReceiver)
+	if !ok {
+		return nil, Errorf(CodeNotFound, "This identity provider cannot end sessions here.")
+	}
+	n, err := receiver.ReceiveLogout(ctx, m)
+	if err == nil {
+		err = l.guardReplay(ctx, p.ID, n)
+	}
+	if err != nil {
+		return nil, l.refuse(ctx, p.ID, t, err)
+	}
+	// With an error the provider is told that sessions may live on.
+	return receiver.AnswerLogout(ctx, n, l.endAll(ctx, p.ID, t, n))
+}
+
+func (l *Logout) guardReplay(ctx context.Context, p ProviderID, n LogoutNotice) error {
+	ttl := n.ReplayExpires.Sub(l.c.Now())
+	if n.ReplayID == "" || ttl <= 0 {
+		return fmt.Errorf("broker: adapter of %s gave no replay guard for a logout", p)
+	}
+	sum := sha256.Sum256([]byte(string(p) + "\x00" + n.ReplayID))
+	fresh, err := l.c.State.PutIfAbsent(ctx, "replay/"+hex.EncodeToString(sum[:]), []byte{1}, ttl+time.Minute)
+	if err == nil && !fresh {
+		err = Errorf(CodeUnauthenticated, "This sign-out of your identity provider was used before.").
+			Fix("Sign out in the portal.")
+	}
+	return err
+}
+
+func (l *Logout) endAll(ctx context.Context, p ProviderID, t *Trace, n LogoutNotice) error {
+	ended := 0
+	for _, f := range n.Sessions {
+		if f.Provider != p {
+			return fmt.Errorf("broker: adapter of %s wants to end sessions of %s", p, f.Provider)
+		}
+		rows, err := l.c.Finder.FindSessions(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			e := newEvent(ctx, l.c.Now(), ActionLogout, OutcomeOK)
+			e.Actor, e.Target, e.TraceID = row.Subject, string(p), t.ID
+			if err := errors.Join(l.c.Events.Record(ctx, e), l.c.Sessions.DeleteSession(ctx, row.Key)); err != nil {
+				return err
+			}
+			ended++
+		}
+	}
+	t.Pass("logout", "%s sessions ended", strconv.Itoa(ended))
+	return l.traces.Save(ctx, t)
+}
+
+func (l *Logout) refuse(ctx context.Context, p ProviderID, t *Trace, err error) error {
+	t.Fail("logout.refused", "%v", err)
+	e := newEvent(ctx, l.c.Now(), ActionLogout, outcomeOf(err))
+	e.Code, e.Target, e.TraceID = CodeOf(err), string(p), t.ID
+	e.Detail = map[string]string{"reason": Message(err)}
+	if failed := errors.Join(l.traces.Save(ctx, t), l.c.Events.Record(ctx, e)); failed != nil {
+		return failed
+	}
+	return err
+}
