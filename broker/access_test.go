@@ -168,7 +168,7 @@ func TestSessionEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.in.End(t.Context(), out.Session); err != nil {
+	if _, err := r.out.End(t.Context(), out.Session, broker.Secret{}); err != nil {
 		t.Fatal(err)
 	}
 	if alive() {
@@ -225,7 +225,7 @@ func TestRefreshDoesNotBringBackASession(t *testing.T) {
 	r.idp.auth.Tokens = broker.Tokens{IDToken: broker.NewSecret("t"), RefreshToken: broker.NewSecret("r"), IDExpires: r.clock.Add(time.Minute)}
 	s := r.signIn(t)
 	r.idp.next = func(broker.Tokens) (broker.Tokens, error) {
-		if err := r.in.End(t.Context(), s); err != nil {
+		if _, err := r.out.End(t.Context(), s, broker.Secret{}); err != nil {
 			t.Error(err)
 		}
 		return broker.Tokens{IDToken: broker.NewSecret("t2"), IDExpires: r.clock.Add(time.Hour)}, nil

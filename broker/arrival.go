@@ -36,6 +36,7 @@ type arrivalRecord struct {
 	AuthnContext  AuthnContext `json:"authn_context"`
 	AuthnInstant  time.Time    `json:"authn_instant"`
 	SessionIndex  string       `json:"session_index"`
+	LogoutHint    string       `json:"logout_hint,omitempty"`
 	NotOnOrAfter  time.Time    `json:"not_on_or_after"`
 	ReplayID      string       `json:"replay_id"`
 	ReplayExpires time.Time    `json:"replay_expires"`
@@ -45,7 +46,7 @@ func (r arrivalRecord) authentication() Authentication {
 	return Authentication{
 		Subject: Subject{r.Provider, r.SubjectID}, NameIDFormat: r.NameIDFormat, NameID: r.NameID, Claims: r.Claims,
 		AuthnContext: r.AuthnContext, AuthnInstant: r.AuthnInstant, SessionIndex: r.SessionIndex, NotOnOrAfter: r.NotOnOrAfter,
-		ReplayID: r.ReplayID, ReplayExpires: r.ReplayExpires,
+		LogoutHint: NewSecret(r.LogoutHint), ReplayID: r.ReplayID, ReplayExpires: r.ReplayExpires,
 	}
 }
 
@@ -93,7 +94,7 @@ func (s *SignIn) arrive(ctx context.Context, t *Trace, p Provider, u Unsolicited
 		Provider: p.ID, BindingHash: binding.Hash(), TraceID: t.ID, TraceSteps: t.Steps(), ExpiresAt: s.c.Now().Add(ArrivalTTL),
 		SubjectID: auth.Subject.ID, NameIDFormat: auth.NameIDFormat, NameID: auth.NameID, Claims: auth.Claims, AuthnContext: auth.AuthnContext,
 		AuthnInstant: auth.AuthnInstant, SessionIndex: auth.SessionIndex, NotOnOrAfter: auth.NotOnOrAfter,
-		ReplayID: auth.ReplayID, ReplayExpires: auth.ReplayExpires,
+		LogoutHint: auth.LogoutHint.Reveal(), ReplayID: auth.ReplayID, ReplayExpires: auth.ReplayExpires,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("broker: encode arrival: %w", err)

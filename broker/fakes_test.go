@@ -304,6 +304,8 @@ type rig struct {
 	aws   *aws
 	in    *broker.SignIn
 	acc   *broker.Access
+	out   *broker.Logout
+	bye   *leaver
 
 	limits broker.SessionLimits
 	people *broker.Sessions
@@ -329,8 +331,12 @@ func newRig(t *testing.T) *rig {
 		Account: broker.Account{ID: "111122223333", Name: "prod"}, RoleARN: "arn:aws:iam::111122223333:role/Admin",
 		MaxDuration: time.Hour, Rules: []string{"admins"},
 	}}}
+	r.bye = &leaver{idp: r.idp}
 	r.limit(nil)
 	r.dev = broker.NewDevices(broker.DevicesConfig{State: r.mem, Sessions: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now})
+	r.out = broker.NewLogout(broker.LogoutConfig{
+		Providers: r.in.Providers(), State: r.mem, Sessions: r.mem, Finder: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+	})
 	return r
 }
 
@@ -375,9 +381,10 @@ func (r *rig) limit(limits map[broker.LimitKind]broker.Limit) {
 	now, l := r.mem.now, r.limiter(limits)
 	r.in = broker.NewSignIn(broker.SignInConfig{
 		Providers: []broker.Provider{
-			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.idp,
+			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.bye,
 				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
 			{ID: "other", Name: "Other", IdP: r.idp},
+			{ID: "third", Name: "Third", IdP: r.bye},
 		},
 		Mapper: r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Limiter: l, Limits: r.limits, Now: now,
 	})
@@ -401,7 +408,8 @@ func (m *memory) FindSessions(_ context.Context, f broker.SessionFilter) ([]brok
 	defer m.mu.Unlock()
 	var out []broker.SessionRow
 	for _, s := range m.sessions {
-		if s.Subject == (broker.Subject{Provider: f.Provider, ID: f.SubjectID}) && s.CreatedAt.After(m.revoked[s.Subject]) {
+		if s.Subject.Provider == f.Provider && (f.SubjectID == "" || f.SubjectID == s.Subject.ID) && (f.NameID == "" || f.NameID == s.NameID) &&
+			(f.SessionIndex == "" || f.SessionIndex == s.SessionIndex) && s.CreatedAt.After(m.revoked[s.Subject]) {
 			out = append(out, s)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -92,6 +91,7 @@ type Ended struct {
 	Challenge   *Challenge
 	Binding     Secret
 	Unreachable bool
+	TraceID     string // of the logout at the provider, when it was tried
 }
 
 type pendingLogout struct {
@@ -126,8 +126,8 @@ func (l *Logout) End(ctx context.Context, sess *Session, binding Secret) (Ended,
 	t := l.traces.Start()
 	if err := l.ask(WithTrace(ctx, t), t, initiator, sess, binding, &out); err != nil {
 		t.Fail("logout.begin", "%v", err)
-		out.Challenge, out.Unreachable = nil, true
-		return out, l.traces.Save(ctx, t)
+		out.Challenge, out.Unreachable, out.TraceID = nil, true, t.ID
+		_ = l.traces.Save(ctx, t) // the sign-out is done: what cannot be noted must not look like a failure of it
 	}
 	return out, nil
 }
@@ -171,33 +171,35 @@ func (l *Logout) ask(ctx context.Context, t *Trace, in LogoutInitiator, sess *Se
 
 func logoutKey(state string) string { return "logout/" + NewSecret(state).Hash() }
 
-// Finish verifies a provider's answer to [Logout.End]. The session here has
-// ended whatever comes back. The trace id is returned in every case in which a
-// pending request was found.
-func (l *Logout) Finish(ctx context.Context, id ProviderID, state string, binding Secret, m LogoutMessage) (traceID string, err error) {
+// Finish verifies a provider's answer to [Logout.End] and returns the provider.
+// The session here has ended whatever comes back. The pending request is used up
+// by the first answer, before the binding is looked at: who guesses a state of
+// 256 bits could only take away the page that confirms. The trace id is
+// returned in every case in which a pending request was found.
+func (l *Logout) Finish(ctx context.Context, id ProviderID, state string, binding Secret, m LogoutMessage) (p Provider, traceID string, err error) {
 	t := l.traces.Start()
 	ctx = WithTrace(ctx, t)
-	p, err := l.provider(id)
-	if err != nil {
-		return "", err
+	if p, err = l.provider(id); err != nil {
+		return p, "", err
 	}
 	pending, err := l.take(ctx, p.ID, state, binding)
 	if err != nil {
-		return "", err
+		return p, "", err
 	}
 	t.ID = pending.TraceID
 	initiator, ok := p.IdP.(LogoutInitiator)
 	if !ok {
-		return t.ID, fmt.Errorf("broker: %s has a pending logout and no logout", p.ID)
+		return p, t.ID, fmt.Errorf("broker: %s has a pending logout and no logout", p.ID)
 	}
 	err = initiator.FinishLogout(ctx, LogoutRequest{ID: pending.ID, State: state}, m)
 	e := newEvent(ctx, l.c.Now(), ActionSignOut, OutcomeOK)
 	e.Actor, e.Username, e.Target, e.TraceID = pending.Actor, pending.Username, string(p.ID), t.ID
-	e.Detail = map[string]string{"provider": "confirmed"}
+	e.Detail = map[string]string{"provider": "answered"}
 	if err != nil {
 		e.Outcome, e.Code, e.Detail = outcomeOf(err), CodeOf(err), map[string]string{"reason": Message(err)}
 	}
-	return t.ID, errors.Join(l.traces.Save(ctx, t), l.c.Events.Record(ctx, e), err)
+	_ = l.traces.Save(ctx, t) // as in End
+	return p, t.ID, errors.Join(err, l.c.Events.Record(ctx, e))
 }
 
 func (l *Logout) take(ctx context.Context, id ProviderID, state string, binding Secret) (pendingLogout, error) {
@@ -231,64 +233,114 @@ func (l *Logout) take(ctx context.Context, id ProviderID, state string, binding 
 // Receive carries out a provider's request to end sessions and says how to
 // answer; nil for a channel without an answer. Whether such sessions were there
 // makes no difference to the answer. CodeUnauthenticated when the request does
-// not verify or was used before, and nothing is ended.
-func (l *Logout) Receive(ctx context.Context, id ProviderID, m LogoutMessage) (*Challenge, error) {
+// not verify or was carried out before, and nothing is ended. A request that
+// could not be carried out, as with a store that is down, may come again. The
+// trace id is returned whenever there is a trace.
+func (l *Logout) Receive(ctx context.Context, id ProviderID, m LogoutMessage) (answer *Challenge, traceID string, err error) {
 	t := l.traces.Start()
 	ctx = WithTrace(ctx, t)
 	p, err := l.provider(id)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	receiver, ok := p.IdP.(LogoutReceiver)
 	if !ok {
-		return nil, Errorf(CodeNotFound, "This identity provider cannot end sessions here.")
+		return nil, "", Errorf(CodeNotFound, "This identity provider cannot end sessions here.")
 	}
 	n, err := receiver.ReceiveLogout(ctx, m)
+	var key string
+	var ttl time.Duration
 	if err == nil {
-		err = l.guardReplay(ctx, p.ID, n)
+		key, ttl, err = l.replayKey(p.ID, n)
+	}
+	if err == nil {
+		err = l.unused(ctx, key)
 	}
 	if err != nil {
-		return nil, l.refuse(ctx, p.ID, t, err)
+		return nil, t.ID, l.refuse(ctx, p.ID, t, err)
 	}
-	// With an error the provider is told that sessions may live on.
-	return receiver.AnswerLogout(ctx, n, l.endAll(ctx, p.ID, t, n))
+	// Marked only when it is done: of two that come at once both end the same
+	// sessions, which is harmless; a mark before would make a retry look like a
+	// replay and leave sessions alive.
+	failed := l.endAll(ctx, p.ID, t, n)
+	if failed == nil {
+		_, failed = l.c.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
+	}
+	if failed != nil {
+		t.Fail("logout", "%v", failed)
+	}
+	_ = l.traces.Save(ctx, t) // the sessions are over, or the store is down and failed says so
+	answer, err = receiver.AnswerLogout(ctx, n, failed)
+	if answer == nil {
+		err = errors.Join(failed, err)
+	}
+	return answer, t.ID, err
 }
 
-func (l *Logout) guardReplay(ctx context.Context, p ProviderID, n LogoutNotice) error {
+func (l *Logout) replayKey(p ProviderID, n LogoutNotice) (string, time.Duration, error) {
 	ttl := n.ReplayExpires.Sub(l.c.Now())
 	if n.ReplayID == "" || ttl <= 0 {
-		return fmt.Errorf("broker: adapter of %s gave no replay guard for a logout", p)
+		return "", 0, fmt.Errorf("broker: adapter of %s gave no replay guard for a logout", p)
 	}
 	sum := sha256.Sum256([]byte(string(p) + "\x00" + n.ReplayID))
-	fresh, err := l.c.State.PutIfAbsent(ctx, "replay/"+hex.EncodeToString(sum[:]), []byte{1}, ttl+time.Minute)
-	if err == nil && !fresh {
-		err = Errorf(CodeUnauthenticated, "This sign-out of your identity provider was used before.").
-			Fix("Sign out in the portal.")
+	return "replay/" + hex.EncodeToString(sum[:]), ttl + time.Minute, nil
+}
+
+func (l *Logout) unused(ctx context.Context, key string) error {
+	_, err := l.c.State.Get(ctx, key)
+	switch CodeOf(err) {
+	case CodeNotFound:
+		return nil
+	case "":
+		return Errorf(CodeUnauthenticated, "This sign-out of your identity provider was carried out before.").
+			Fix("To end a session that began since, sign out in the portal.")
 	}
 	return err
 }
 
+// endAll ends what it can, each session with its event, and says what it could
+// not. A session whose event cannot be recorded stays, to be ended by a retry.
 func (l *Logout) endAll(ctx context.Context, p ProviderID, t *Trace, n LogoutNotice) error {
-	ended := 0
+	if len(n.Sessions) == 0 {
+		return fmt.Errorf("broker: adapter of %s names no session to end", p)
+	}
 	for _, f := range n.Sessions {
 		if f.Provider != p {
 			return fmt.Errorf("broker: adapter of %s wants to end sessions of %s", p, f.Provider)
 		}
-		rows, err := l.c.Finder.FindSessions(ctx, f)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			e := newEvent(ctx, l.c.Now(), ActionLogout, OutcomeOK)
-			e.Actor, e.Target, e.TraceID = row.Subject, string(p), t.ID
-			if err := errors.Join(l.c.Events.Record(ctx, e), l.c.Sessions.DeleteSession(ctx, row.Key)); err != nil {
-				return err
-			}
-			ended++
+		if f.SubjectID == "" && f.NameID == "" && f.SessionIndex == "" {
+			return fmt.Errorf("broker: adapter of %s wants to end the sessions of everybody", p)
 		}
 	}
-	t.Pass("logout", "%s sessions ended", strconv.Itoa(ended))
-	return l.traces.Save(ctx, t)
+	ended := 0
+	var errs []error
+	for _, f := range n.Sessions {
+		search := f
+		if f.NameID != "" {
+			search.SessionIndex = "" // compared below
+		}
+		rows, err := l.c.Finder.FindSessions(ctx, search)
+		errs = append(errs, err)
+		for _, row := range rows {
+			// A session of the person for which the provider named no index may
+			// be the one that is meant.
+			if f.SessionIndex != "" && row.SessionIndex != "" && row.SessionIndex != f.SessionIndex {
+				continue
+			}
+			e := newEvent(ctx, l.c.Now(), ActionLogout, OutcomeOK)
+			e.Actor, e.Target, e.TraceID = row.Subject, string(p), t.ID
+			err := l.c.Events.Record(ctx, e)
+			if err == nil {
+				err = l.c.Sessions.DeleteSession(ctx, row.Key)
+			}
+			if err == nil {
+				ended++
+			}
+			errs = append(errs, err)
+		}
+	}
+	t.Pass("logout", "sessions ended: %d", ended)
+	return errors.Join(errs...)
 }
 
 func (l *Logout) refuse(ctx context.Context, p ProviderID, t *Trace, err error) error {

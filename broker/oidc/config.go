@@ -38,6 +38,7 @@ type Config struct {
 	Algorithms   []string      // of ID tokens; default RS256 and ES256 families and PS256
 	ClockSkew    time.Duration // default 60 s, at most 5 min
 	InsecureHTTP bool          // take a provider over plain http, on loopback only
+	NoLogout     bool          // leave the provider's session when a person signs out
 	HTTP         *http.Client  // its transport decides which addresses may be reached
 	Now          func() time.Time
 }
@@ -139,11 +140,12 @@ func keyAlgorithm(k crypto.PublicKey) (jose.SignatureAlgorithm, error) {
 }
 
 // RelyingParty is our side of one OpenID provider. It implements
-// [broker.IdentityProvider] and [broker.TokenRefresher] and is safe for
-// concurrent use.
+// [broker.IdentityProvider], [broker.TokenRefresher], [broker.LogoutInitiator]
+// and [broker.LogoutReceiver] and is safe for concurrent use.
 type RelyingParty struct {
 	c        Config
 	callback string
+	gone     string // where the provider sends the browser after a sign-out
 	http     *http.Client
 	keys     *keySet
 	gate     chan struct{} // held while discovery is under way
@@ -183,7 +185,8 @@ func New(c Config) (*RelyingParty, error) {
 		}
 		c.ClientKeyID = base64.RawURLEncoding.EncodeToString(sum)
 	}
-	rp := &RelyingParty{c: c, gate: make(chan struct{}, 1), callback: c.PublicURL + "/oidc/" + string(c.ID) + "/callback"}
+	base := c.PublicURL + "/oidc/" + string(c.ID)
+	rp := &RelyingParty{c: c, gate: make(chan struct{}, 1), callback: base + "/callback", gone: base + "/signed-out"}
 	rp.http = &http.Client{
 		Timeout: callTime, Transport: bounded{c.HTTP.Transport},
 		// A back-channel endpoint that redirects would carry codes and secrets

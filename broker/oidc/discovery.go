@@ -27,6 +27,7 @@ type provider struct {
 	Token        string   `json:"token_endpoint"`
 	UserInfo     string   `json:"userinfo_endpoint"`
 	Keys         string   `json:"jwks_uri"`
+	EndSession   string   `json:"end_session_endpoint"`
 	Responses    []string `json:"response_types_supported"`
 	Auth         []string `json:"token_endpoint_auth_methods_supported"`
 	PKCE         []string `json:"code_challenge_methods_supported"`
@@ -119,6 +120,10 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 	// a plain page on this machine.
 	if err := (Config{InsecureHTTP: true}).checkURL(op.Authorize); err != nil {
 		return fail(fmt.Errorf("authorization_endpoint: %w", err))
+	}
+	// Signing out there is an extra: an address that will not do is none.
+	if (Config{InsecureHTTP: true}).checkURL(op.EndSession) != nil {
+		op.EndSession = ""
 	}
 	if rp.c.UserInfo {
 		if err := rp.c.checkURL(op.UserInfo); err != nil {

@@ -57,16 +57,25 @@ var (
 	errFetch = errors.New("oidc: the provider's keys cannot be fetched")
 )
 
-// verify returns the payload of an ID token in compact form that a current key
-// signed.
-func (k *keySet) verify(ctx context.Context, raw string) ([]byte, error) {
+// The types of token (RFC 8725 3.11), as the typ of their header says it.
+const (
+	typeID     = "jwt"
+	typeLogout = "logout+jwt"
+)
+
+// verify returns the payload of a token in compact form that a current key
+// signed. A token that says what it is (typ something+jwt) must be of the type
+// wanted, whoever signed it: an access or logout token is no ID token. One that
+// does not say may be: neither OpenID Connect core nor Back-Channel Logout 2.4
+// makes typ a must, and providers leave it out.
+func (k *keySet) verify(ctx context.Context, raw, want string) ([]byte, error) {
 	jws, err := jose.ParseSignedCompact(raw, k.algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("oidc: token: %w", err)
 	}
-	// RFC 8725 3.11: an access or logout token that says what it is, is not
-	// an ID token, whoever signed it.
-	if typ, _ := jws.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); strings.HasSuffix(strings.ToLower(typ), "+jwt") {
+	typ, _ := jws.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string)
+	typ = strings.TrimPrefix(strings.ToLower(typ), "application/") // RFC 7515 4.1.9
+	if strings.HasSuffix(typ, "+jwt") && typ != want {
 		return nil, fmt.Errorf("oidc: a token of type %.40q", typ)
 	}
 	keys, fetched, fresh := k.current()

@@ -115,7 +115,7 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 		trace.Pass("oidc.userinfo", "about the same subject")
 	}
 	auth := broker.Authentication{
-		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, Claims: all,
+		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, NameID: id.subject, LogoutHint: logoutHint(id.raw), Claims: all,
 		AuthnContext: broker.AuthnContext{ACR: id.acr, AMR: id.claims["amr"]}, AuthnInstant: id.authTime, SessionIndex: id.sessionID,
 		ReplayID: id.replayID(), ReplayExpires: id.expires.Add(rp.c.ClockSkew + time.Minute),
 	}

@@ -137,7 +137,7 @@ type signatures struct {
 
 // VerifySignature implements go-oidc's KeySet.
 func (s *signatures) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	s.payload, s.err = s.keys.verify(ctx, raw)
+	s.payload, s.err = s.keys.verify(ctx, raw, typeID)
 	return s.payload, s.err
 }
 

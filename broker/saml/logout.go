@@ -133,7 +133,7 @@ func (sp *ServiceProvider) FinishLogout(ctx context.Context, r broker.LogoutRequ
 	}
 	if err != nil {
 		c.trace.Fail(c.step, "%v", err)
-		return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not confirm that you are signed out there.").
+		return broker.Errorf(broker.CodeUnauthenticated, "You are signed out here, but your identity provider did not confirm that you are signed out there.").
 			Fix("Sign out at your identity provider as well.").Because(fmt.Errorf("saml: %s: %w", sp.c.ID, err))
 	}
 	c.pass("the provider ended its session")

@@ -89,7 +89,10 @@ func newErrorPage(status int, err error, traceID string) ErrorPage {
 		return out
 	}
 	out.Provider, out.ReturnTo = f.Name, f.ReturnTo
-	if f.TraceID != "" {
+	switch {
+	case f.Title != "":
+		out.Title = f.Title
+	case f.TraceID != "":
 		out.Title = "Signing in did not work"
 	}
 	var start string
@@ -128,12 +131,16 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 	info := requestFrom(r.Context())
 	info.fail(err)
 	if f, ok := errors.AsType[*page.Failure](err); ok && f.TraceID != "" {
-		info.trace.ID = f.TraceID // the sign-in has kept its own trace
+		info.trace.ID = f.TraceID // the sign-in or sign-out has kept its own trace
 	} else {
 		s.saveTrace(r, info, err)
 	}
 	status, title := statusOf(err)
 	h := w.Header()
+	backChannel, _ := errors.AsType[*page.BackChannel](err)
+	if backChannel != nil {
+		status = http.StatusBadRequest // whatever went wrong (Back-Channel Logout 2.8)
+	}
 	h.Del("Content-Length")
 	h.Set("Cache-Control", "no-store")
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
@@ -141,6 +148,10 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", challenge(err))
+	}
+	if backChannel != nil {
+		wire.JSON(w, status, map[string]string{"error": oauthCode(err), "error_description": broker.Message(err)})
+		return
 	}
 	if shape := shapeOf(r.URL.Path); shape != nil && !errors.Is(err, errCrossSite) { // a browser sent that
 		a := shape(err, status)
@@ -221,6 +232,15 @@ func challenge(err error) string {
 		v += `, acr_values="mfa"`
 	}
 	return v
+}
+
+// oauthCode is the error code for a provider on the back channel (RFC 6749 5.2
+// and 4.1.2.1).
+func oauthCode(err error) string {
+	if c := broker.CodeOf(err); c == broker.CodeUnavailable || c == broker.CodeInternal {
+		return "temporarily_unavailable"
+	}
+	return "invalid_request"
 }
 
 // wantsJSON decides by Accept; programs that do not say get JSON on the API.

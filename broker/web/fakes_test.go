@@ -141,7 +141,8 @@ func (m *memory) FindSessions(_ context.Context, f broker.SessionFilter) ([]brok
 	defer m.lock()()
 	var out []broker.SessionRow
 	for _, s := range m.sessions {
-		if s.Subject.ID == f.SubjectID && s.Subject.Provider == f.Provider && s.CreatedAt.After(m.revoked[s.Subject]) {
+		if s.Subject.Provider == f.Provider && (f.SubjectID == "" || f.SubjectID == s.Subject.ID) && (f.NameID == "" || f.NameID == s.NameID) &&
+			(f.SessionIndex == "" || f.SessionIndex == s.SessionIndex) && s.CreatedAt.After(m.revoked[s.Subject]) {
 			out = append(out, s)
 		}
 	}
@@ -264,6 +265,33 @@ type idp struct {
 	auth     func() broker.Authentication
 	last     broker.AuthRequest
 	form     url.Values
+
+	logout    *broker.Challenge // what sends the browser to sign out there
+	logoutErr error             // of BeginLogout and FinishLogout
+	gone      broker.LogoutRequest
+	message   broker.LogoutMessage
+	notice    broker.LogoutNotice // what a message says
+	noticeErr error
+	answer    *broker.Challenge
+}
+
+func (p *idp) BeginLogout(_ context.Context, r broker.LogoutRequest) (*broker.Challenge, error) {
+	p.gone = r
+	return p.logout, p.logoutErr
+}
+
+func (p *idp) FinishLogout(_ context.Context, _ broker.LogoutRequest, m broker.LogoutMessage) error {
+	p.message = m
+	return p.logoutErr
+}
+
+func (p *idp) ReceiveLogout(_ context.Context, m broker.LogoutMessage) (broker.LogoutNotice, error) {
+	p.message = m
+	return p.notice, p.noticeErr
+}
+
+func (p *idp) AnswerLogout(context.Context, broker.LogoutNotice, error) (*broker.Challenge, error) {
+	return p.answer, nil
 }
 
 func (p *idp) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, error) {
@@ -426,6 +454,9 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 		Access: broker.NewAccess(broker.AccessConfig{
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 			PortalURL: h.public, Admins: h.aws, Now: now,
+		}),
+		Logout: broker.NewLogout(broker.LogoutConfig{
+			Providers: in.Providers(), State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
 		}),
 		Devices: broker.NewDevices(broker.DevicesConfig{State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: now}),
 		Shelf:   broker.NewShelf(broker.ShelfConfig{Store: h.mem, Now: now}),

@@ -262,14 +262,17 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 	})
 }
 
-// crossOrigin refuses unsafe methods from other origins, but for the SAML
-// answer, which is cross-site by nature and guarded by state and binding.
+// crossOrigin refuses unsafe methods from other origins, but for what identity
+// providers send, which is cross-site by nature: the SAML answer, guarded by
+// state and binding, and requests to end sessions, guarded by their signature.
 func (s *Server) crossOrigin(public *url.URL) (Middleware, error) {
 	guard := http.NewCrossOriginProtection()
 	if err := guard.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	guard.AddInsecureBypassPattern(federation.PatternACS)
+	for _, p := range []string{federation.PatternACS, federation.PatternSLO, federation.PatternBackChannel} {
+		guard.AddInsecureBypassPattern(p)
+	}
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.renderError(w, r, errCrossSite)
 	}))

@@ -37,6 +37,7 @@ type (
 type Config struct {
 	SignIn  *broker.SignIn
 	Access  *broker.Access
+	Logout  *broker.Logout
 	Shelf   *broker.Shelf
 	Traces  broker.Traces
 	Factors *broker.Factors // nil: there is no second factor of our own
@@ -79,8 +80,8 @@ type Config struct {
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
-	if c.SignIn == nil || c.Access == nil || c.People == nil || c.Shelf == nil || c.Devices == nil || c.Traces.State == nil || c.Logger == nil {
-		errs = append(errs, errors.New("web: SignIn, Access, Shelf, Devices, People, Traces and Logger are needed"))
+	if c.SignIn == nil || c.Access == nil || c.Logout == nil || c.People == nil || c.Shelf == nil || c.Devices == nil || c.Traces.State == nil || c.Logger == nil {
+		errs = append(errs, errors.New("web: SignIn, Access, Logout, Shelf, Devices, People, Traces and Logger are needed"))
 	}
 	if _, err := publicURL(c.PublicURL); err != nil {
 		errs = append(errs, err)
@@ -188,7 +189,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.Ser
 func (s *Server) mount() {
 	// People: public and signed-in pages.
 	portal.New(portal.Config{
-		SignIn: s.c.SignIn, Access: s.c.Access, Factors: s.c.Factors, Shelf: s.c.Shelf, Sessions: s.sessions, People: s.c.People, Pages: s.pages, Destinations: s.c.Destinations,
+		SignIn: s.c.SignIn, Access: s.c.Access, Logout: s.c.Logout, Factors: s.c.Factors, Shelf: s.c.Shelf, Sessions: s.sessions,
+		People: s.c.People, Pages: s.pages, Destinations: s.c.Destinations,
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	if s.c.Admin != nil {
@@ -199,7 +201,8 @@ func (s *Server) mount() {
 	}
 	// Identity providers and IAM.
 	federation.New(federation.Config{
-		SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
+		SignIn: s.c.SignIn, Logout: s.c.Logout, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
+		IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	// Programs, and the pages on which people let them in.
 	oauth.New(oauth.Config{

@@ -27,11 +27,13 @@ type Documents struct {
 
 // Config is what the routes work with.
 type Config struct {
-	SignIn    *broker.SignIn
-	Sessions  *session.Manager
-	Pages     *page.Set
-	SAML      map[broker.ProviderID]MetadataSource // our side of each SAML provider
-	Documents Documents
+	SignIn     *broker.SignIn
+	Logout     *broker.Logout
+	Sessions   *session.Manager
+	Pages      *page.Set
+	SAML       map[broker.ProviderID]MetadataSource // our side of each SAML provider
+	Documents  Documents
+	IdPOrigins map[broker.ProviderID][]string // as in the portal's configuration
 }
 
 // Federation serves the routes.
@@ -48,14 +50,23 @@ func (f *Federation) Mount(handle Handle) {
 	handle("GET /saml/{idp}/metadata", f.metadata)
 	handle(PatternACS, f.acs)
 	handle("POST /saml/{idp}/agree", f.agree)
+	handle("GET /saml/{idp}/slo", f.logoutByGet)
+	handle(PatternSLO, f.logoutByPost)
 	handle("GET /oidc/{idp}/callback", f.callback)
+	handle(PatternBackChannel, f.backChannel)
+	handle("GET /oidc/{idp}/signed-out", f.signedOut)
 	f.document(handle, "GET /aws/saml/metadata", "application/samlmetadata+xml", f.c.Documents.Metadata)
 	f.document(handle, "GET /.well-known/openid-configuration", "application/json", f.c.Documents.Discovery)
 	f.document(handle, "GET /aws/jwks.json", "application/json", f.c.Documents.JWKS)
 }
 
-// PatternACS is the one route that takes a POST from another site.
-const PatternACS = "POST /saml/{idp}/acs"
+// The routes that take a POST from another site: an identity provider's page,
+// or the identity provider itself. None of them reads the session cookie.
+const (
+	PatternACS         = "POST /saml/{idp}/acs"
+	PatternSLO         = "POST /saml/{idp}/slo"
+	PatternBackChannel = "POST /oidc/{idp}/backchannel-logout"
+)
 
 func (f *Federation) metadata(w http.ResponseWriter, r *http.Request) error {
 	m, ok := f.c.SAML[broker.ProviderID(r.PathValue("idp"))]
@@ -113,13 +124,7 @@ func (f *Federation) finish(w http.ResponseWriter, r *http.Request, id broker.Pr
 }
 
 func (f *Federation) failure(id broker.ProviderID, traceID string, err error) error {
-	fail := &page.Failure{Err: err, TraceID: traceID, Provider: id, ReturnTo: "/"}
-	for _, p := range f.c.SignIn.Providers() {
-		if p.ID == id {
-			fail.Name = p.Name
-		}
-	}
-	return fail
+	return &page.Failure{Err: err, TraceID: traceID, Provider: id, Name: f.name(id), ReturnTo: "/"}
 }
 
 // begin gives the browser its session and sends it on.

@@ -81,6 +81,7 @@ type Failure struct {
 	ReturnTo string            // where to go on after signing in again
 	Factor   string            // where to use rolegate's own second factor, if it counts
 	Unproven bool              // the provider cannot prove a second factor
+	Title    string            // of the page; default by the error, or that signing in did not work
 }
 
 // Error returns the private text.

@@ -6,7 +6,7 @@
 //	POST /signin               the same by e-mail address
 //	GET  /signin/{idp}         start at that provider
 //	POST /signin/{idp}         step-up: stronger or fresher authentication
-//	POST /signout              ends the session
+//	POST /signout              ends the session, and goes on to the provider where it has a logout
 //	POST /console              303 to an AWS sign-in link
 //	GET  /go                   the same as a link; asks first when another site sent it
 //	GET,POST /credentials      keys for the command line

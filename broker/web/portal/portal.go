@@ -22,6 +22,7 @@ type Destination struct {
 type Config struct {
 	SignIn       *broker.SignIn
 	Access       *broker.Access
+	Logout       *broker.Logout
 	Shelf        *broker.Shelf
 	Factors      *broker.Factors // nil: there is no second factor of our own
 	Sessions     *session.Manager

@@ -60,5 +60,5 @@ func (p *Portal) endAll(w http.ResponseWriter, r *http.Request, sess *broker.Ses
 	if err := p.c.Sessions.Clear(w); err != nil {
 		return err
 	}
-	return p.c.Pages.Render(w, http.StatusOK, SignedOutPage{Meta: page.Meta{Title: "Signed out"}})
+	return p.c.Pages.Render(w, http.StatusOK, page.NewSignedOut(""))
 }

@@ -3,7 +3,6 @@ package portal
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,28 +37,6 @@ type ContinuePage struct {
 
 // Template names the page.
 func (ContinuePage) Template() string { return "continue" }
-
-// PostPage posts a form to an identity provider (SAML bindings 3.5).
-type PostPage struct {
-	page.Meta
-	Provider string
-	Action   string
-	Fields   []Field
-}
-
-// Template names the page.
-func (PostPage) Template() string { return "post" }
-
-// Field is a hidden value of a form.
-type Field struct{ Name, Value string }
-
-// SignedOutPage confirms that the session has ended.
-type SignedOutPage struct {
-	page.Meta
-}
-
-// Template names the page.
-func (SignedOutPage) Template() string { return "signedout" }
 
 func (p *Portal) chooser(w http.ResponseWriter, r *http.Request) error {
 	to := p.returnTo(r)
@@ -117,13 +94,13 @@ func (p *Portal) chooseByEmail(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.c.Pages.Render(w, http.StatusUnprocessableEntity, p.signInPage(to, email, problem))
 	}
-	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, startPath(x.ID, to)))
+	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, "sign in", startPath(x.ID, to)))
 }
 
-func continueTo(provider, href string) ContinuePage {
+func continueTo(provider, purpose, href string) ContinuePage {
 	return ContinuePage{
 		Meta: page.Meta{Title: "Continue to " + provider, Refresh: href},
-		Text: "You are being taken to " + provider + " to sign in.", Label: "Continue to " + provider, Href: href,
+		Text: "You are being taken to " + provider + " to " + purpose + ".", Label: "Continue to " + provider, Href: href,
 	}
 }
 
@@ -157,7 +134,7 @@ func (p *Portal) stepUp(w http.ResponseWriter, r *http.Request) error {
 	if begun.Challenge.Form != nil {
 		return p.post(w, x, begun.Challenge)
 	}
-	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, begun.Challenge.URL))
+	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, "sign in", begun.Challenge.URL))
 }
 
 func (p *Portal) begin(w http.ResponseWriter, r *http.Request, stepUp *broker.StepUp) (broker.Provider, broker.Begun, error) {
@@ -183,38 +160,9 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, stepUp *broker.St
 }
 
 func (p *Portal) post(w http.ResponseWriter, x broker.Provider, c broker.Challenge) error {
-	u, err := url.Parse(c.URL)
+	out, err := page.NewPost("Continue to "+x.Name, "You are being taken to "+x.Name+" to sign in.", c, p.c.IdPOrigins[x.ID])
 	if err != nil {
 		return err
 	}
-	out := PostPage{
-		Meta: page.Meta{
-			Title:      "Continue to " + x.Name,
-			FormAction: append([]string{u.Scheme + "://" + u.Host}, p.c.IdPOrigins[x.ID]...),
-		},
-		Provider: x.Name, Action: c.URL,
-	}
-	for name, values := range c.Form {
-		for _, v := range values {
-			out.Fields = append(out.Fields, Field{name, v})
-		}
-	}
-	slices.SortFunc(out.Fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	return p.c.Pages.Render(w, http.StatusOK, out)
-}
-
-func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) error {
-	sess, err := p.c.Sessions.Current(r)
-	if err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated {
-		return err
-	}
-	if err == nil {
-		if err := p.c.SignIn.End(r.Context(), sess); err != nil {
-			return err
-		}
-	}
-	if err := p.c.Sessions.Clear(w); err != nil {
-		return err
-	}
-	return p.c.Pages.Render(w, http.StatusOK, SignedOutPage{Meta: page.Meta{Title: "Signed out"}})
 }

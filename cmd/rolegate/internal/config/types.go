@@ -121,6 +121,7 @@ type SAML struct {
 	ClockSkew               Duration `yaml:"clock_skew,omitempty" jsonschema_description:"Default 60s, at most 5m."`
 	MaxResponse             int      `yaml:"max_response,omitempty" jsonschema_description:"Largest SAMLResponse in bytes of base64, default 262144."`
 	IDPInitiated            bool     `yaml:"idp_initiated,omitempty" jsonschema_description:"Also take answers that were not asked for, after one click of the person. Default false."`
+	Logout                  *bool    `yaml:"logout,omitempty" jsonschema_description:"Sign out at the provider too when a person signs out here, where its metadata offers single logout. Default true."`
 	InsecureAllowCBC        bool     `yaml:"insecure_allow_cbc,omitempty" jsonschema_description:"Decrypt AES-CBC, which can be tampered with."`
 }
 
@@ -135,6 +136,7 @@ type OIDC struct {
 	UserInfo         bool     `yaml:"userinfo,omitempty"`
 	Algorithms       []string `yaml:"algorithms,omitempty"`
 	ClockSkew        Duration `yaml:"clock_skew,omitempty"`
+	Logout           *bool    `yaml:"logout,omitempty" jsonschema_description:"Sign out at the provider too when a person signs out here, where discovery names an end_session_endpoint. Default true."`
 	InsecureHTTP     bool     `yaml:"insecure_http,omitempty" jsonschema_description:"Take an issuer over plain http."`
 }
 

@@ -172,6 +172,9 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	devices := broker.NewDevices(broker.DevicesConfig{
 		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, Now: o.Now,
 	})
+	logout := broker.NewLogout(broker.LogoutConfig{
+		Providers: providers, State: state, Sessions: sessions, Finder: s.Store, Events: events, Sealer: s.Sealer, Now: o.Now,
+	})
 	proxies, err := c.Proxies()
 	if err != nil {
 		return err
@@ -185,8 +188,8 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Devices: devices, Traces: traces, People: people, Admin: administration,
-		Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
+		SignIn: signIn, Access: access, Logout: logout, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Devices: devices, Traces: traces,
+		People: people, Admin: administration, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
@@ -287,7 +290,7 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, MetadataURL: p.SAML.MetadataURL, MetadataFile: c.Path(p.SAML.MetadataFile),
 		IDPEntityID: p.SAML.EntityID, SignRequests: p.SAML.SignRequests == nil || *p.SAML.SignRequests, WantEncrypted: p.SAML.WantEncrypted,
 		IDPInitiated: p.SAML.IDPInitiated, InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
-		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse,
+		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse, NoLogout: p.SAML.Logout != nil && !*p.SAML.Logout,
 		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Held(issuer.SPEncryption)), Now: o.Now,
 		HTTP: outbound.New(outbound.Options{Configured: []string{p.SAML.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
 	}
@@ -312,7 +315,7 @@ func newOIDC(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 	oc := oidc.Config{
 		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, Issuer: p.OIDC.Issuer, ClientID: p.OIDC.ClientID, Scopes: p.OIDC.Scopes,
 		UserInfo: p.OIDC.UserInfo, Offline: c.UsesIDPToken(), Algorithms: p.OIDC.Algorithms, ClockSkew: time.Duration(p.OIDC.ClockSkew),
-		InsecureHTTP: p.OIDC.InsecureHTTP, Now: o.Now,
+		InsecureHTTP: p.OIDC.InsecureHTTP, NoLogout: p.OIDC.Logout != nil && !*p.OIDC.Logout, Now: o.Now,
 		HTTP: outbound.New(outbound.Options{Configured: []string{p.OIDC.Issuer}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
 	}
 	if p.OIDC.PrivateKeyJWT {
