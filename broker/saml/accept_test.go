@@ -157,10 +157,14 @@ func TestAccepts(t *testing.T) {
 				Subject: broker.Subject{Provider: "corp", ID: "alice-0001"}, NameID: "alice-0001",
 				NameIDFormat: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
 				AuthnContext: broker.AuthnContext{ACR: "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken"},
+				LogoutHint:   broker.NewSecret(`{"format":"urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"}`),
 				AuthnInstant: fixed, SessionIndex: "s1", ReplayID: "_a1", ReplayExpires: fixed.Add(6 * time.Minute),
 			}
 			if len(got.Claims["groups"]) != a.groups || got.Claims.First("mail") != "alice@example.com" {
 				t.Errorf("%d groups, claims %v", len(got.Claims["groups"]), got.Claims.First("mail"))
+			}
+			if tt.name == "qualified by the two of us" {
+				want.LogoutHint = broker.NewSecret(`{"format":"` + want.NameIDFormat + `","name_qualifier":"` + idpEntity + `","sp_name_qualifier":"` + spEntity + `"}`)
 			}
 			got.Claims = nil
 			if d := cmp.Diff(want, got, cmp.AllowUnexported(broker.Secret{})); d != "" {

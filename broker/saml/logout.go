@@ -26,7 +26,7 @@ const (
 	maxLogoutMessage = 64 << 10 // bytes of XML, inflated
 	maxLogoutNodes   = 500
 	maxSessionIndex  = 100
-	maxRelayState    = 80 // bytes (SAML bindings 3.4.3)
+	maxRelayState    = 1 << 10 // bytes: bindings 3.4.3 says 80, and providers put addresses into it
 )
 
 // nameForm is how the provider named the person, kept with the session: a
@@ -248,6 +248,9 @@ func (c *check) logout(m broker.LogoutMessage, field string, root xml.Name) (*et
 	if err != nil {
 		return nil, "", err
 	}
+	if len(relay) > maxRelayState {
+		return nil, "", fmt.Errorf("a RelayState of %d bytes", len(relay))
+	}
 	if v := attr(el, "Version"); v != "2.0" {
 		return nil, "", fmt.Errorf("version %.20q", v)
 	}
@@ -267,8 +270,14 @@ func (c *check) logout(m broker.LogoutMessage, field string, root xml.Name) (*et
 	return el, relay, c.recent(issued)
 }
 
+// otherField is the field that must not come beside the one that is read.
+var otherField = map[string]string{"SAMLRequest": "SAMLResponse", "SAMLResponse": "SAMLRequest"}
+
 // fromPost verifies the enveloped signature (SAML bindings 3.5).
 func (c *check) fromPost(form url.Values, field string, root xml.Name) (*etree.Element, string, error) {
+	if form.Has(otherField[field]) {
+		return nil, "", errors.New("a request and a response at once")
+	}
 	if len(form[field]) != 1 || len(form["RelayState"]) > 1 {
 		return nil, "", fmt.Errorf("%d %s fields, one is needed", len(form[field]), field)
 	}
@@ -284,7 +293,7 @@ func (c *check) fromPost(form url.Values, field string, root xml.Name) (*etree.E
 		return nil, "", err
 	}
 	good, err := verifyElement(el, c.idp.certificates, c.now)
-	return good, relayState(form.Get("RelayState")), err
+	return good, form.Get("RelayState"), err
 }
 
 // fromRedirect verifies the signature of the query, over the very bytes that
@@ -301,8 +310,7 @@ func (c *check) fromRedirect(query, field string, root xml.Name) (*etree.Element
 		}
 		raw[k] = v
 	}
-	other := map[string]string{"SAMLRequest": "SAMLResponse", "SAMLResponse": "SAMLRequest"}[field]
-	if _, both := raw[other]; both {
+	if _, both := raw[otherField[field]]; both {
 		return nil, "", errors.New("a request and a response at once")
 	}
 	if enc, ok := raw["SAMLEncoding"]; ok && enc != url.QueryEscape("urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE") {
@@ -340,7 +348,7 @@ func (c *check) fromRedirect(query, field string, root xml.Name) (*etree.Element
 		return nil, "", fmt.Errorf("a message of more than %d bytes", maxLogoutMessage)
 	}
 	el, err := parseLogout(inflated, root)
-	return el, relayState(value["RelayState"]), err
+	return el, value["RelayState"], err
 }
 
 func (c *check) querySignature(signed, method, signature string) error {
@@ -380,14 +388,6 @@ func parseLogout(raw []byte, root xml.Name) (el *etree.Element, err error) {
 		return nil, fmt.Errorf("not well-formed: %w", err)
 	}
 	return doc.Root(), nil
-}
-
-// relayState keeps the provider's own state only as long as it may be.
-func relayState(s string) string {
-	if len(s) > maxRelayState {
-		return ""
-	}
-	return s
 }
 
 // endpoint is where a provider takes messages of single logout.
