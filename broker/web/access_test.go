@@ -220,9 +220,10 @@ func TestGo(t *testing.T) {
 }
 
 // TestCrossSiteWrites ensures that no form of another site does anything here,
-// but for the SAML answer.
+// but for what identity providers send.
 func TestCrossSiteWrites(t *testing.T) {
-	for _, path := range []string{"/console", "/credentials", "/signout", "/signin", "/signin/okta", "/api/v1/role-credentials", "/nothing", "/saml/okta/acs/", "/saml/okta/metadata"} {
+	for _, path := range []string{"/console", "/credentials", "/signout", "/signin", "/signin/okta", "/api/v1/role-credentials", "/nothing", "/saml/okta/acs/", "/saml/okta/metadata",
+		"/saml/okta/agree", "/saml/okta/slo/", "/oidc/entra/backchannel-logout/", "/oidc/entra/callback", "/oidc/entra/signed-out", "/oidc/okta/x/backchannel-logout"} {
 		for name, from := range map[string]with{
 			"fetch metadata": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 			"sibling host":   func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },

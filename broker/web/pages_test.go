@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -27,6 +28,9 @@ func hostileHouse(t *testing.T) *house {
 		c.SignIn = broker.NewSignIn(broker.SignInConfig{
 			Providers: []broker.Provider{{ID: "okta", Name: hostile, EmailDomains: []string{"example.com"}, IdP: h.saml}, {ID: "entra", Name: hostile, IdP: h.oidc}},
 			Mapper:    h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
+		})
+		c.Logout = broker.NewLogout(broker.LogoutConfig{
+			Providers: c.SignIn.Providers(), State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
 		})
 	})
 	auth := h.saml.auth
@@ -93,7 +97,18 @@ func everyPage(t *testing.T, h *house, look func(name string, a answer)) {
 	h.saml.beginErr = nil
 	h.aws.assignments = nil
 	look("noroles", h.get("/"))
+	h.saml.logout = &broker.Challenge{URL: "https://idp.example/slo?x=" + url.QueryEscape(hostile)}
+	look("continue", h.post("/signout", nil))
+	look("signedout", h.get("/saml/okta/slo?SAMLResponse=x&RelayState="+h.saml.gone.State, fromElsewhere))
+	h.signIn()
+	h.saml.logout = &broker.Challenge{URL: "https://idp.example/slo", Form: url.Values{hostile: {hostile}}}
+	look("post", h.post("/signout", nil))
+	h.signIn()
+	h.saml.logoutErr = errors.New(hostile)
 	look("signedout", h.post("/signout", nil))
+	look("error", h.get("/saml/okta/slo?SAMLResponse="+q+"&RelayState="+q, fromElsewhere))
+	h.saml.noticeErr = broker.Errorf(broker.CodeUnauthenticated, "%s", hostile).Fix("%s", hostile)
+	look("error", h.post("/saml/okta/slo", url.Values{"SAMLRequest": {hostile}}, fromElsewhere))
 }
 
 // TestEveryPageIsLooked ensures that the walk leaves out no page.
