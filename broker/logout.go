@@ -42,8 +42,8 @@ type LogoutNotice struct {
 	ReplayExpires time.Time
 }
 
-// LogoutConfig holds what [Logout] works with. All fields but Now and Rand are
-// needed.
+// LogoutConfig holds what [Logout] works with. All fields but Limiter, Now and
+// Rand are needed.
 type LogoutConfig struct {
 	Providers []Provider
 	State     StateStore
@@ -51,6 +51,7 @@ type LogoutConfig struct {
 	Finder    SessionFinder
 	Events    Recorder
 	Sealer    Sealer
+	Limiter   *Limiter         // of what is refused; nil: no limits
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
 }
@@ -343,7 +344,14 @@ func (l *Logout) endAll(ctx context.Context, p ProviderID, t *Trace, n LogoutNot
 	return errors.Join(errs...)
 }
 
+// refuse keeps the trace and records the event of a refusal. Anybody can send
+// what is refused, so the client's address is limited like that of answers to a
+// sign-in; what verifies is not, as a provider may end thousands of sessions at
+// once, and each that is turned away lives on.
 func (l *Logout) refuse(ctx context.Context, p ProviderID, t *Trace, err error) error {
+	if limited := l.c.Limiter.Allow(ctx, LimitSignInFinish); limited != nil {
+		return limited
+	}
 	t.Fail("logout.refused", "%v", err)
 	e := newEvent(ctx, l.c.Now(), ActionLogout, outcomeOf(err))
 	e.Code, e.Target, e.TraceID = CodeOf(err), string(p), t.ID

@@ -390,3 +390,34 @@ func TestReceiveRetry(t *testing.T) {
 		t.Errorf("%v, told %v, alive %t", err, r.bye.failed, r.alive(s))
 	}
 }
+
+// TestAttackFillTheStoreWithLogouts ensures that a flood of forged requests stops
+// at the limit and leaves one event of it, while what verifies still passes.
+func TestAttackFillTheStoreWithLogouts(t *testing.T) {
+	r := newRig(t)
+	s := r.as(t, "00u1", "alice", "i1")
+	ctx := from(t, "192.0.2.7")
+	out := broker.NewLogout(broker.LogoutConfig{
+		Providers: r.in.Providers(), State: r.mem, Sessions: r.mem, Finder: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+		Limiter: r.limiter(map[broker.LimitKind]broker.Limit{broker.LimitSignInFinish: {Address: 10, Per: time.Minute}}),
+	})
+	before := len(r.mem.events)
+	r.bye.noticeErr = broker.Errorf(broker.CodeUnauthenticated, "no")
+	refused := 0
+	for range 100 {
+		_, _, err := out.Receive(ctx, "okta", broker.LogoutMessage{})
+		if broker.CodeOf(err) == broker.CodeUnauthenticated {
+			refused++
+		} else if broker.CodeOf(err) != broker.CodeRateLimited {
+			t.Fatal(err)
+		}
+	}
+	if got := len(r.mem.events) - before; refused != 10 || got != 11 {
+		t.Errorf("%d refused, %d events", refused, got)
+	}
+	r.bye.noticeErr = nil
+	r.hears("r1", named("alice", ""))
+	if _, _, err := out.Receive(ctx, "okta", broker.LogoutMessage{}); err != nil || r.alive(s) {
+		t.Errorf("%v, alive %t", err, r.alive(s))
+	}
+}

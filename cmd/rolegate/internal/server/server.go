@@ -173,7 +173,8 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, Now: o.Now,
 	})
 	logout := broker.NewLogout(broker.LogoutConfig{
-		Providers: providers, State: state, Sessions: sessions, Finder: s.Store, Events: events, Sealer: s.Sealer, Now: o.Now,
+		Providers: providers, State: state, Sessions: sessions, Finder: s.Store, Events: events, Sealer: s.Sealer, Limiter: limiter,
+		Now: o.Now,
 	})
 	proxies, err := c.Proxies()
 	if err != nil {
