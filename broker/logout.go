@@ -289,11 +289,11 @@ func (l *Logout) replayKey(p ProviderID, n LogoutNotice) (string, time.Duration,
 
 func (l *Logout) unused(ctx context.Context, key string) error {
 	_, err := l.c.State.Get(ctx, key)
-	switch CodeOf(err) {
-	case CodeNotFound:
+	if CodeOf(err) == CodeNotFound {
 		return nil
-	case "":
-		return Errorf(CodeUnauthenticated, "This sign-out of your identity provider was carried out before.").
+	}
+	if err == nil {
+		err = Errorf(CodeUnauthenticated, "This sign-out of your identity provider was carried out before.").
 			Fix("To end a session that began since, sign out in the portal.")
 	}
 	return err

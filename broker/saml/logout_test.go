@@ -475,7 +475,9 @@ func TestRefusesLogoutRedirect(t *testing.T) {
 				return q
 			}
 		}},
-		{"a query of 17 KiB", "a query of", func(f *farewell) { f.query = func(q []string) []string { return append(q, strings.Repeat("x", 17<<10)) } }},
+		{"a query of 17 KiB", "a query of", func(f *farewell) {
+			f.query = func(q []string) []string { return append(q, strings.Repeat("x", 17<<10)) }
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			refused(t, sp, "request", tt.why, changed(logoutRequest(), tt.change).byRedirect(t))
@@ -526,15 +528,21 @@ func TestRefusesLogoutPost(t *testing.T) {
 				el.CreateElement("samlp:Extensions").AddChild(sig)
 			}
 		}},
-		{"two signatures", "two signatures", func(f *farewell) { f.after = func(el *etree.Element) { el.AddChild(el.FindElement("./Signature").Copy()) } }},
+		{"two signatures", "two signatures", func(f *farewell) {
+			f.after = func(el *etree.Element) { el.AddChild(el.FindElement("./Signature").Copy()) }
+		}},
 		{"an assertion in it", "not the Response's own", func(f *farewell) {
 			f.change = func(el *etree.Element) { el.CreateElement("saml:Assertion") }
 		}},
 		{"an ID twice", "twice", func(f *farewell) {
 			f.change = func(el *etree.Element) { el.CreateElement("samlp:Extensions").CreateAttr("ID", "_l1") }
 		}},
-		{"a message of 129 KiB", "a message of", func(f *farewell) { f.raw = func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 97<<10)...) } }},
-		{"a message of 65 KiB", "a message of", func(f *farewell) { f.raw = func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 64<<10)...) } }},
+		{"a message of 129 KiB", "a message of", func(f *farewell) {
+			f.raw = func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 97<<10)...) }
+		}},
+		{"a message of 65 KiB", "a message of", func(f *farewell) {
+			f.raw = func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 64<<10)...) }
+		}},
 		{"the signature of a query", "no signature", func(f *farewell) {
 			q, err := url.ParseQuery(logoutRequest().byRedirect(t).Query)
 			if err != nil {
