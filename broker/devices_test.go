@@ -140,7 +140,7 @@ func TestProgramUsesCorporateToken(t *testing.T) {
 	assume("id-of-rt-1")
 	r.clock = r.clock.Add(6 * time.Minute)
 	assume("id-of-rt-1+")
-	if err := r.in.End(t.Context(), browser); err != nil {
+	if _, err := r.out.End(t.Context(), browser, broker.Secret{}); err != nil {
 		t.Fatal(err)
 	}
 	sess, err := r.dev.Authenticate(t.Context(), set.Access)

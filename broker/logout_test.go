@@ -421,3 +421,24 @@ func TestAttackFillTheStoreWithLogouts(t *testing.T) {
 		t.Errorf("%v, alive %t", err, r.alive(s))
 	}
 }
+
+// TestProviderEndsPrograms ensures that the sessions of programs end with the
+// sign-in at the provider that let them in.
+func TestProviderEndsPrograms(t *testing.T) {
+	r := newRig(t)
+	browser := r.as(t, "00u1", "alice", "i1")
+	set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.code(t, browser), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.dev.Authenticate(t.Context(), set.Access); err != nil {
+		t.Fatal(err)
+	}
+	r.hears("r1", named("alice", "i1"))
+	if _, _, err := r.out.Receive(t.Context(), "okta", broker.LogoutMessage{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.dev.Authenticate(t.Context(), set.Access); broker.CodeOf(err) != broker.CodeUnauthenticated || r.alive(browser) {
+		t.Errorf("%v, browser alive %t", err, r.alive(browser))
+	}
+}
