@@ -196,7 +196,7 @@ func TestFinishLogout(t *testing.T) {
 		{"an unknown provider", "nobody", nil, broker.CodeNotFound, ""},
 		{"another browser", "okta", func(_ *rig, _ *string, b *broker.Secret) { *b = broker.NewSecret(strings.Repeat("x", 43)) }, broker.CodeUnauthenticated, ""},
 		{"no cookie", "okta", func(_ *rig, _ *string, b *broker.Secret) { *b = broker.Secret{} }, broker.CodeUnauthenticated, ""},
-		{"another state", "okta", func(_ *rig, s *string, _ *broker.Secret) { *s = "x" + (*s)[1:] }, broker.CodeUnauthenticated, ""},
+		{"another state", "okta", func(_ *rig, s *string, _ *broker.Secret) { *s = strings.Repeat("x", len(*s)) }, broker.CodeUnauthenticated, ""},
 		{"no state", "okta", func(_ *rig, s *string, _ *broker.Secret) { *s = "" }, broker.CodeUnauthenticated, ""},
 		{"a long state", "okta", func(_ *rig, s *string, _ *broker.Secret) { *s = strings.Repeat("s", 1<<20) }, broker.CodeUnauthenticated, ""},
 		{"too late", "okta", func(r *rig, _ *string, _ *broker.Secret) { r.clock = r.clock.Add(broker.LogoutTTL) }, broker.CodeUnauthenticated, ""},
