@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -212,7 +213,11 @@ func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oau
 	if err != nil {
 		return nil, rp.refused(fmt.Errorf("userinfo: %w", err))
 	}
-	if sub, err := one(out, "sub"); err != nil || sub != id.subject {
+	// Its sub is a string (5.3.2): flatten would take a number or a list of one
+	// for it as well.
+	var members map[string]json.RawMessage
+	var sub string
+	if json.Unmarshal(body, &members) != nil || json.Unmarshal(members["sub"], &sub) != nil || sub != id.subject {
 		return nil, rp.refused(errors.New("userinfo is about somebody else"))
 	}
 	for k, v := range id.claims {
