@@ -115,6 +115,8 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 		}
 		trace.Pass("oidc.userinfo", "about the same subject")
 	}
+	// Spent, and about nobody: it is not kept with what is known of a person.
+	delete(all, "nonce")
 	auth := broker.Authentication{
 		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, Claims: all,
 		AuthnContext: broker.AuthnContext{ACR: id.acr, AMR: id.claims["amr"]}, AuthnInstant: id.authTime, SessionIndex: id.sessionID,
