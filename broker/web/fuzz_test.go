@@ -269,3 +269,53 @@ func FuzzForwardedFor(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAdmin: no query, form or upload breaks an administrators' page, leads
+// away from it, or lets anybody else in.
+func FuzzAdmin(f *testing.F) {
+	gets := []string{"/admin", "/admin/traces", "/admin/sessions", "/admin/audit", "/admin/audit/export", "/admin/explain", "/admin/setup"}
+	posts := []string{"/admin/sessions/end", "/admin/sessions/revoke", "/admin/simulate", "/sessions/end", "/sessions/end-others"}
+	const form = "application/x-www-form-urlencoded"
+	for _, s := range []string{
+		"id=Amber+otter+plum+07", "person=alice&action=signin&outcome=ok&since=2026-01-01&until=9999-99-99&account=1&before=x", "person=%00&group=%ff",
+		"format=csv&person=%3D1%2B1", "format=jsonl&before=%27%3B--", "session=x&provider=okta&subject=00u7&return_to=%2F%2Fevil.example", "candidate=public_url%3A+x", "%zz", "",
+	} {
+		f.Add(s, form)
+	}
+	f.Add("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"../../etc\"\r\n\r\ncandidate\r\n--x--\r\n", "multipart/form-data; boundary=x")
+	admin, other := newHouse(f), newHouse(f)
+	admin.aws.admin, admin.aws.mfa = true, true
+	f.Fuzz(func(t *testing.T, s, contentType string) {
+		for _, h := range []*house{admin, other} {
+			h.t, h.mem.events = t, nil
+			clear(h.cookies)
+			clear(h.mem.sessions)
+			clear(h.mem.state)
+			h.logs.Reset()
+			h.signIn()
+			judge := func(path string, a answer) {
+				if a.StatusCode >= http.StatusInternalServerError {
+					t.Errorf("%s: %d: %s", path, a.StatusCode, a.body)
+				}
+				if h == other && strings.HasPrefix(path, "/admin") && a.StatusCode != http.StatusForbidden && a.StatusCode != http.StatusBadRequest {
+					t.Errorf("%s: %d for somebody else", path, a.StatusCode)
+				}
+				if loc := a.Header.Get("Location"); loc != "" && (!strings.HasPrefix(loc, "/") || strings.HasPrefix(loc, "//")) {
+					t.Errorf("%s led to %q", path, loc)
+				}
+			}
+			// What the URL parser would refuse never reaches the server.
+			if u, err := url.Parse("/?" + s); err == nil && u.Fragment == "" && !strings.ContainsFunc(u.RawQuery, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+				for _, path := range gets {
+					judge(path, h.get(path+"?"+u.RawQuery))
+				}
+			}
+			for _, path := range posts {
+				judge(path, h.do(http.MethodPost, path, strings.NewReader(s), fromHere, header("Content-Type", contentType)))
+				if len(h.mem.sessions) == 0 {
+					h.signIn() // it was the person's own
+				}
+			}
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,6 +125,7 @@ func (p *planting) run() {
 	p.programs(oidc)
 	p.refresh(oidc)
 	p.brokenPeers(saml, oidc)
+	p.administer(saml)
 	must(p.T, saml, saml.Post(p.Context(), p.d.Portal+"/signout", nil))
 	p.wants(saml, http.StatusOK, "sign out")
 	must(p.T, saml, saml.Get(p.Context(), p.d.Portal+"/api/v1/me"))
@@ -343,6 +345,35 @@ func (p *planting) brokenPeers(saml, oidc *formbrowser.Browser) {
 	}
 }
 
+var speakable = regexp.MustCompile(`[a-z]+-[a-z]+-[a-z]+-\d\d`)
+
+// administer looks at all of this as an administrator does.
+func (p *planting) administer(b *formbrowser.Browser) {
+	p.Helper()
+	for _, path := range []string{
+		"/sessions", "/admin", "/admin/sessions?person=bob", "/admin/audit", "/admin/audit?person=bob", "/admin/audit/export?format=csv",
+		"/admin/audit/export?format=jsonl", "/admin/explain?person=bob", "/admin/traces", "/admin/setup",
+	} {
+		must(p.T, b, b.Get(p.Context(), p.d.Portal+path))
+		p.wants(b, http.StatusOK, path)
+	}
+	// Every trace that a refusal has shown.
+	seen := map[string]bool{}
+	for _, x := range p.exchanges() {
+		if id := speakable.FindString(x.body); x.part == "portal" && x.status >= 400 && id != "" && !seen[id] {
+			seen[id] = true
+			must(p.T, b, b.Get(p.Context(), p.d.Portal+"/admin/traces?id="+id))
+		}
+	}
+	if len(seen) < 10 {
+		p.Errorf("only %d traces were looked at", len(seen))
+	}
+	must(p.T, b, b.Post(p.Context(), p.d.Portal+"/admin/simulate", url.Values{"candidate": {"store_password: " + p.plantWrong("candidate")}}))
+	if b.Status >= 500 {
+		p.Errorf("simulate: %d", b.Status)
+	}
+}
+
 // all returns the secrets of the wire, and those that went over none.
 func (p *planting) all() secrets {
 	p.Helper()
@@ -407,7 +438,7 @@ func TestPlantedSecrets(t *testing.T) {
 	// What is looked for, and where, is there at all.
 	for k, least := range map[kind]int{
 		samlResponse: 5, state: 10, nonce: 6, code: 5, verifier: 4, idToken: 2, accessToken: 2, refreshToken: 2, clientSecret: 1, sessionCookie: 2,
-		bindingCookie: 5, minted: 6, secretKey: 6, awsToken: 6, signInToken: 4, privateKey: 8, wrongInput: 7, passwordOfPeer: 4,
+		bindingCookie: 5, minted: 6, secretKey: 6, awsToken: 6, signInToken: 4, privateKey: 8, wrongInput: 8, passwordOfPeer: 4,
 	} {
 		if n := all.count(k); n < least {
 			t.Errorf("%d of %s were planted, at least %d are wanted", n, k, least)
@@ -416,6 +447,7 @@ func TestPlantedSecrets(t *testing.T) {
 	for name, mark := range map[string]string{
 		"log": `"route":"POST /saml/{idp}/acs"`, "metrics": "rolegate_mints_total", "rolegate.db": "signin.pending", "rolegate.db-wal": "credentials.issue",
 		"cloudtrail.jsonl": "AssumeRoleWithSAML", "answer to POST /credentials": "AWS_SECRET_ACCESS_KEY", "answer to GET /go": "trace",
+		"answer to GET /admin/traces": "saml.", "answer to GET /admin/audit/export": "credentials.issue",
 	} {
 		found := false
 		for _, at := range places {

@@ -147,6 +147,8 @@ func mayHold(k kind, x exchange) bool {
 		return strings.HasPrefix(x.path, "/signin/")
 	case secretKey, awsToken:
 		return at == "POST /credentials" || at == "POST /api/v1/role-credentials"
+	case wrongInput:
+		return at == "POST /admin/simulate" // the page gives the text back to mend
 	case signInToken:
 		return at == "POST /console" || at == "GET /go"
 	default:
@@ -299,13 +301,17 @@ var signatureValue = regexp.MustCompile(`SignatureValue>\s*([A-Za-z0-9+/=]{40,})
 // forms are the ways in which a secret can be written.
 func forms(secret string) []string {
 	pieces := []string{secret}
-	for at := 0; at+chunk <= len(secret); at += chunk {
-		pieces = append(pieces, secret[at:at+chunk])
+	if n := len(secret); n > chunk {
+		// The beginning, a little further in (beginnings are alike), the middle
+		// and the end.
+		for _, at := range []int{0, min(chunk, n-chunk), (n - chunk) / 2, n - chunk} {
+			pieces = append(pieces, secret[at:at+chunk])
+		}
 	}
 	// A document is one whatever it is wrapped in.
 	if doc, err := base64.StdEncoding.DecodeString(secret); err == nil {
 		for _, m := range signatureValue.FindAllSubmatch(doc, -1) {
-			pieces = append(pieces, string(m[1][:chunk-8]))
+			pieces = append(pieces, string(m[1][:40]))
 		}
 	}
 	var out []string
