@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/rolegate/rolegate/broker"
 )
@@ -248,6 +249,9 @@ func FuzzForwardedFor(f *testing.F) {
 	}
 	h := newHouse(f)
 	f.Fuzz(func(t *testing.T, peer, forwarded string) {
+		if !utf8.ValidString(peer) {
+			return // the peer's address is the kernel's, and text
+		}
 		h.t = t
 		h.logs.Reset()
 		h.get("/healthz", func(r *http.Request) { r.RemoteAddr = peer; r.Header["X-Forwarded-For"] = []string{forwarded} })
@@ -259,7 +263,7 @@ func FuzzForwardedFor(f *testing.F) {
 		if err != nil {
 			host = peer
 		}
-		if line.Remote == strings.ToValidUTF8(host, "\ufffd") {
+		if line.Remote == host {
 			return
 		}
 		trusted := netip.MustParsePrefix("10.0.0.0/8")

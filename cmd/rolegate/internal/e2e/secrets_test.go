@@ -247,28 +247,29 @@ func (p *planting) use(saml, oidc *formbrowser.Browser) {
 	p.wants(oidc, http.StatusNotFound, "no page")
 }
 
-// programs calls the API by cookie, by bearer token, and wrongly.
+// programs calls the API by cookie, and wrongly.
 func (p *planting) programs(b *formbrowser.Browser) {
 	p.Helper()
 	assignment := p.role(b, "for Developer in development").Get("assignment")
 	_ = fetchCredentials(p.T, b, p.d.Portal, assignment)
-	var token string
+	var token *http.Cookie
 	for _, c := range b.Cookies(p.d.Portal) {
 		if strings.HasSuffix(c.Name, "rolegate_session") {
-			token = c.Value
+			token = c
 		}
 	}
 	for _, row := range []struct {
 		flow, method, path, body, authorization string
 		status                                  int
 	}{
-		{"me", "GET", "/api/v1/me", "", "Bearer " + token, 200},
-		{"assignments", "GET", "/api/v1/assignments", "", "Bearer " + token, 200},
-		{"credentials", "POST", "/api/v1/role-credentials", `{"assignment":"` + assignment + `"}`, "Bearer " + token, 200},
-		{"too long", "POST", "/api/v1/role-credentials", `{"assignment":"` + assignment + `","duration_seconds":43200}`, "Bearer " + token, 400},
-		{"unknown field", "POST", "/api/v1/role-credentials", `{"assignment":"` + assignment + `","secret":"` + p.plantWrong("field") + `"}`, "Bearer " + token, 400},
-		{"wrong type", "POST", "/api/v1/role-credentials", `{"assignment":["` + p.plantWrong("type") + `"]}`, "Bearer " + token, 400},
-		{"no JSON", "POST", "/api/v1/role-credentials", "password=" + p.plantWrong("body"), "Bearer " + token, 400},
+		{"me", "GET", "/api/v1/me", "", "", 200},
+		{"assignments", "GET", "/api/v1/assignments", "", "", 200},
+		{"credentials", "POST", "/api/v1/role-credentials", `{"assignment":"` + assignment + `"}`, "", 200},
+		{"a cookie as a token", "GET", "/api/v1/me", "", "Bearer " + token.Value, 401},
+		{"too long", "POST", "/api/v1/role-credentials", `{"assignment":"` + assignment + `","duration_seconds":43200}`, "", 400},
+		{"unknown field", "POST", "/api/v1/role-credentials", `{"assignment":"` + assignment + `","secret":"` + p.plantWrong("field") + `"}`, "", 400},
+		{"wrong type", "POST", "/api/v1/role-credentials", `{"assignment":["` + p.plantWrong("type") + `"]}`, "", 400},
+		{"no JSON", "POST", "/api/v1/role-credentials", "password=" + p.plantWrong("body"), "", 400},
 		{"wrong bearer", "GET", "/api/v1/me", "", "Bearer " + p.plantWrong("bearer"), 401},
 		{"basic", "GET", "/api/v1/me", "", "Basic " + p.plantWrong("basic"), 401},
 	} {
@@ -277,7 +278,11 @@ func (p *planting) programs(b *formbrowser.Browser) {
 			p.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", row.authorization)
+		if row.authorization != "" {
+			req.Header.Set("Authorization", row.authorization)
+		} else {
+			req.AddCookie(token)
+		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			p.Fatal(err)
