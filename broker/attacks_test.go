@@ -152,3 +152,62 @@ func TestAttackTable(t *testing.T) {
 		t.Errorf("the counts are: %s", want)
 	}
 }
+
+var (
+	securityRow   = regexp.MustCompile(`^\| [0-9][0-9., to]* \| ([^|]*) \| `)
+	securityState = map[string]bool{"met": true, "partly": true, "not met": true, "not yet": true, "n/a": true}
+)
+
+// TestSecurityDocument ensures that every test and row that docs/security.md
+// names outside of its table of attacks exists, that every file exists, and
+// that what is not built says what it waits for.
+func TestSecurityDocument(t *testing.T) {
+	b, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, _, found := strings.Cut(string(b), "\n## Attacks that are tested\n")
+	if !found {
+		t.Fatal("no section of attacks")
+	}
+	packages := map[string]map[string]declared{}
+	named, items := 0, 0
+	for line := range strings.Lines(doc) {
+		for _, m := range attackTest.FindAllStringSubmatch(line, -1) {
+			named++
+			if packages[m[1]] == nil {
+				packages[m[1]] = testFunctions(t, m[1])
+			}
+			if _, ok := packages[m[1]][m[2]]; !ok {
+				t.Errorf("%s has no %s", m[1], m[2])
+			}
+			for _, r := range attackRow.FindAllStringSubmatch(m[3], -1) {
+				if !holds(packages[m[1]], m[2], r[1]) {
+					t.Errorf("%s %s has no row %q", m[1], m[2], r[1])
+				}
+			}
+		}
+		for _, m := range documentPath.FindAllStringSubmatch(line, -1) {
+			if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
+				t.Errorf("%v in %s", err, line)
+			}
+		}
+		if strings.Contains(line, "not yet |") && !strings.Contains(line, "<!-- pending: ") {
+			t.Errorf("nothing is said to be pending in %s", line)
+		}
+		if m := securityRow.FindStringSubmatch(line); m != nil {
+			items++
+			if !securityState[m[1]] {
+				t.Errorf("state %q in %s", m[1], line)
+			}
+			if m[1] == "met" && !strings.Contains(line, "Test") && !strings.Contains(line, "by reading") && !strings.Contains(line, "no accounts of our own") {
+				t.Errorf("met without a test: %s", line)
+			}
+		}
+	}
+	if named < 100 || items < 50 {
+		t.Errorf("%d tests named for %d items of the ASVS: too few were looked at", named, items)
+	}
+}
+
+var documentPath = regexp.MustCompile("`((?:broker|cmd)/[a-z0-9/]+(?:\\.go)?)`")

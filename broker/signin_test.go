@@ -278,6 +278,23 @@ func TestRequestReachesEvent(t *testing.T) {
 	}
 }
 
+// TestProviderEndsSession ensures that a session ends with the provider's, if
+// that is said to end first, and never later than ours.
+func TestProviderEndsSession(t *testing.T) {
+	for _, left := range []time.Duration{30 * time.Minute, 48 * time.Hour} {
+		r := newRig(t)
+		end := r.clock.Add(left)
+		r.idp.auth.NotOnOrAfter = end
+		ours := r.clock.Add(broker.DefaultSessionLimits.Absolute)
+		if end.After(ours) {
+			end = ours
+		}
+		if sess := r.signIn(t); !sess.ExpiresAt.Equal(end) {
+			t.Errorf("%s left: until %s, want %s", left, sess.ExpiresAt, end)
+		}
+	}
+}
+
 func TestProviderForEmail(t *testing.T) {
 	r := newRig(t)
 	if p, ok := r.in.ProviderFor(" Alice@EXAMPLE.com "); !ok || p.ID != "okta" {

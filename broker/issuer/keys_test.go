@@ -377,3 +377,36 @@ func weak(t *testing.T, dir string) error {
 	b := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	return os.WriteFile(filepath.Join(dir, "aws-saml."+base64.RawURLEncoding.EncodeToString(sum)+".pem"), b, 0o600)
 }
+
+// FuzzOpen: no bytes open but those that were sealed, for the row that they
+// were sealed for.
+func FuzzOpen(f *testing.F) {
+	k, _ := newKeys(f)
+	s, err := k.Sealer()
+	if err != nil {
+		f.Fatal(err)
+	}
+	sealed, err := s.Seal([]byte("planted"), "row/1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	// Each process has a key of its own, so a seed says what to change in the
+	// value that this one sealed.
+	f.Add(uint16(0), byte(0), uint16(len(sealed)), "row/1")
+	f.Add(uint16(0), byte(1), uint16(len(sealed)), "row/1")
+	f.Add(uint16(5), byte(0xff), uint16(len(sealed)), "row/1")
+	f.Add(uint16(12), byte(1), uint16(len(sealed)), "row/1")
+	f.Add(uint16(0), byte(0), uint16(8), "row/1")
+	f.Add(uint16(0), byte(0), uint16(9), "row/1")
+	f.Add(uint16(0), byte(0), uint16(len(sealed)), "row/2")
+	f.Fuzz(func(t *testing.T, at uint16, flip byte, length uint16, row string) {
+		b := bytes.Clone(sealed)
+		b[int(at)%len(b)] ^= flip
+		b = b[:min(int(length), len(b))]
+		same := bytes.Equal(b, sealed) && row == "row/1"
+		plain, err := s.Open(b, row)
+		if (err == nil) != same || same && string(plain) != "planted" || !same && plain != nil {
+			t.Errorf("%x for %q opened to %q, %v", b, row, plain, err)
+		}
+	})
+}

@@ -183,6 +183,7 @@ func TestRefuses(t *testing.T) {
 		{name: "userinfo about somebody else", op: func(p *op) { p.userinfo["sub"] = "mallory" }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo without sub", op: func(p *op) { delete(p.userinfo, "sub") }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo with a list of subs", op: func(p *op) { p.userinfo["sub"] = []string{"alice-1", "mallory"} }, config: func(c *oidc.Config) { c.UserInfo = true }},
+		{name: "userinfo with a list of one sub", op: func(p *op) { p.userinfo["sub"] = []string{"alice-1"} }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo that is a list", op: func(p *op) { p.userinfoRaw = `["alice-1"]` }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo followed by more", op: func(p *op) { p.userinfoRaw = `{"sub":"alice-1"} {"groups":["admin"]}` }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo nested for ever", op: func(p *op) { p.userinfoRaw = `{"sub":"alice-1","x":` + strings.Repeat("[", 100000) }, config: func(c *oidc.Config) { c.UserInfo = true }},

@@ -96,19 +96,23 @@ func newOP(t testing.TB) *op {
 	})
 	p.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(p.Close)
+	p.fill(time.Now())
+	return p
+}
+
+// fill makes the documents of a good provider at p.URL.
+func (p *op) fill(now time.Time) {
 	p.discovery = map[string]any{
 		"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/jwks",
 		"userinfo_endpoint": p.URL + "/userinfo", "response_types_supported": []string{"code"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "private_key_jwt"},
 	}
 	p.jwks = []jose.JSONWebKey{{Key: rsaKey().Public(), KeyID: "k1", Algorithm: "RS256", Use: "sig"}}
-	now := time.Now()
 	p.claims = map[string]any{
 		"iss": p.URL, "sub": "alice-1", "aud": "rolegate", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(),
 		"acr": "loa2", "amr": []string{"pwd", "otp"}, "sid": "sid-1", "groups": []string{"g1", "g2"}, "email": "alice@example.com",
 	}
 	p.userinfo = map[string]any{"sub": "alice-1", "department": "ops", "email": "other@example.com", "only_userinfo": map[string]any{"list": []string{"a", "b"}}}
-	return p
 }
 
 func reply(w http.ResponseWriter, v any) { answer(w, http.StatusOK, v) }

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -114,6 +115,8 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 		}
 		trace.Pass("oidc.userinfo", "about the same subject")
 	}
+	// Spent, and about nobody: it is not kept with what is known of a person.
+	delete(all, "nonce")
 	auth := broker.Authentication{
 		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, NameID: id.subject, LogoutHint: logoutHint(id.raw), Claims: all,
 		AuthnContext: broker.AuthnContext{ACR: id.acr, AMR: id.claims["amr"]}, AuthnInstant: id.authTime, SessionIndex: id.sessionID,
@@ -212,7 +215,11 @@ func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oau
 	if err != nil {
 		return nil, rp.refused(fmt.Errorf("userinfo: %w", err))
 	}
-	if sub, err := one(out, "sub"); err != nil || sub != id.subject {
+	// Its sub is a string (5.3.2): flatten would take a number or a list of one
+	// for it as well.
+	var members map[string]json.RawMessage
+	var sub string
+	if json.Unmarshal(body, &members) != nil || json.Unmarshal(members["sub"], &sub) != nil || sub != id.subject {
 		return nil, rp.refused(errors.New("userinfo is about somebody else"))
 	}
 	for k, v := range id.claims {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/beevik/etree"
 	xrv "github.com/mattermost/xml-roundtrip-validator"
 
+	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/saml"
 )
 
@@ -45,6 +47,39 @@ func FuzzResponse(f *testing.F) {
 		}
 		if _, err := sp.FinishWithoutPrepass(request(), raw); err != nil && strings.Contains(err.Error(), "panicked") {
 			t.Errorf("panic behind the pre-pass: %v", err)
+		}
+	})
+}
+
+// FuzzForm: no form at the ACS is accepted but one that holds, once, the answer
+// that the provider signed; and none leads to an answer without a meaning.
+func FuzzForm(f *testing.F) {
+	encoded := form(good().build(f)).Get("SAMLResponse")
+	for _, s := range []string{
+		url.Values{"SAMLResponse": {encoded}, "RelayState": {"state-1"}}.Encode(),
+		url.Values{"SAMLResponse": {encoded, encoded}, "RelayState": {"state-1"}}.Encode(),
+		url.Values{"SAMLResponse": {encoded[:76] + "\r\n" + encoded[76:]}}.Encode(),
+		url.Values{"SAMLResponse": {strings.TrimRight(encoded, "=")}, "SAMLEncoding": {"urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"}}.Encode(),
+		"SAMLResponse=%00&RelayState=", "SAMLResponse=PHgvPg==", "samlresponse=" + url.QueryEscape(encoded), "SAMLart=AAQAAA&SAMLResponse", "SAMLRequest=" + url.QueryEscape(encoded), "",
+	} {
+		f.Add(s)
+	}
+	sp := newSP(f, metadata(idpKey()), func(c *saml.Config) { c.IDPInitiated = true })
+	f.Fuzz(func(t *testing.T, body string) {
+		values, err := url.ParseQuery(body)
+		if err != nil {
+			return
+		}
+		got, err := sp.Finish(t.Context(), request(), values)
+		if err == nil && (got.Subject.ID != "alice-0001" || got.ReplayID == "" || len(values["SAMLResponse"]) != 1) {
+			t.Errorf("%q accepted as %+v", body, got)
+		}
+		if err != nil && (got.Subject.ID != "" || broker.CodeOf(err) == broker.CodeInternal) {
+			t.Errorf("%q: %v", body, err)
+		}
+		// What answers a request is never one that nobody asked for.
+		if got, err := sp.FinishUnsolicited(t.Context(), values); err == nil {
+			t.Errorf("%q accepted as unsolicited, about %q", body, got.Subject.ID)
 		}
 	})
 }

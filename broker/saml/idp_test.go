@@ -17,6 +17,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func certify(key crypto.Signer) saml.KeyPair {
 
 func certifyFrom(key crypto.Signer, from, until time.Time) saml.KeyPair {
 	t := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
 		NotBefore: from, NotAfter: until,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
@@ -66,14 +67,39 @@ func expired(key crypto.Signer) saml.KeyPair {
 	return certifyFrom(key, fixed.Add(-48*time.Hour), fixed.Add(-24*time.Hour))
 }
 
-func rsaPair(bits int) func() saml.KeyPair {
+// rsaPair makes the same key in every process for the same seed, which the
+// workers of a fuzz target need: with keys of their own, they would find every
+// seed's signature to be somebody else's, and try nothing behind that check.
+func rsaPair(bits int, seed uint64) func() saml.KeyPair {
 	return sync.OnceValue(func() saml.KeyPair {
-		key, err := rsa.GenerateKey(rand.Reader, bits)
-		if err != nil {
-			panic(err)
+		r := mathrand.New(mathrand.NewPCG(seed, seed))
+		p, q, one := prime(r, bits/2), prime(r, bits/2), big.NewInt(1)
+		e := big.NewInt(65537)
+		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+		key := &rsa.PrivateKey{
+			PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: 65537},
+			D:         new(big.Int).ModInverse(e, phi), Primes: []*big.Int{p, q},
 		}
+		key.Precompute()
 		return certify(key)
 	})
+}
+
+// prime returns a prime of so many bits, the two highest of them set.
+func prime(r *mathrand.Rand, bits int) *big.Int {
+	b := make([]byte, bits/8)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	b[0] |= 0xc0
+	b[len(b)-1] |= 1
+	p, two, one := new(big.Int).SetBytes(b), big.NewInt(2), big.NewInt(1)
+	for {
+		if p.ProbablyPrime(5) && new(big.Int).Mod(new(big.Int).Sub(p, one), big.NewInt(65537)).Sign() != 0 {
+			return p
+		}
+		p.Add(p, two)
+	}
 }
 
 func ecPair(curve elliptic.Curve) func() saml.KeyPair {
@@ -88,13 +114,13 @@ func ecPair(curve elliptic.Curve) func() saml.KeyPair {
 
 // Keys are made once per run: RSA keys are slow to make.
 var (
-	idpKey   = rsaPair(2048)
-	idpKey2  = rsaPair(2048)
-	evilKey  = rsaPair(2048)
-	weakKey  = rsaPair(1024)
-	spSign   = rsaPair(2048)
-	spCrypt  = rsaPair(2048)
-	spCrypt2 = rsaPair(2048)
+	idpKey   = rsaPair(2048, 1)
+	idpKey2  = rsaPair(2048, 2)
+	evilKey  = rsaPair(2048, 3)
+	weakKey  = rsaPair(1024, 4)
+	spSign   = rsaPair(2048, 5)
+	spCrypt  = rsaPair(2048, 6)
+	spCrypt2 = rsaPair(2048, 7)
 	idpP256  = ecPair(elliptic.P256())
 	idpP384  = ecPair(elliptic.P384())
 )

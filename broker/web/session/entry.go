@@ -39,5 +39,7 @@ func SplitEntry(to string) (string, bool) {
 	entered := u.Path == EntryPath && q.Get(entryParam) == entryDirect
 	q.Del(entryParam)
 	u.RawQuery = q.Encode()
-	return broker.LocalPath(u.String()), entered
+	// Encoding can make a path too long to be kept: then nothing was entered.
+	bare := broker.LocalPath(u.String())
+	return bare, entered && bare == u.String()
 }

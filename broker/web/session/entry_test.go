@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rolegate/rolegate/broker"
@@ -13,6 +14,7 @@ func FuzzSplitEntry(f *testing.F) {
 	for _, s := range []string{"/", "/go?entry=direct", "/go?account=a&entry=direct&role=b", "/x?entry=direct", "/%2fevil?entry=direct", "/go?entry=%zz", "/go?entry=direct&entry=x"} {
 		f.Add(s)
 	}
+	f.Add("/go?entry=direct&r" + strings.Repeat("\x88", 1000)) // three times as long when it is encoded
 	f.Fuzz(func(t *testing.T, s string) {
 		to := broker.LocalPath(s)
 		bare, entered := session.SplitEntry(to)

@@ -17,6 +17,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/broker/sandbox/aws"
 	"github.com/rolegate/rolegate/broker/sandbox/idp"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
@@ -43,6 +44,11 @@ type Options struct {
 	SwitchOff []string // checks of the double that are not made
 	Logger    *slog.Logger
 	Version   string
+
+	// What a test changes or looks at.
+	Metrics *metrics.Metrics                               // of rolegate; nil: nothing is counted
+	Now     func() time.Time                               // rolegate's clock, not the peers'; nil: time.Now
+	Wrap    func(part string, h http.Handler) http.Handler // stands before portal, issuers, saml, oidc, sts, signin and console
 }
 
 // Demo is a running demo.
@@ -102,7 +108,9 @@ func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.server, err = server.New(ctx, c, server.Options{DialMap: dial, Roots: authority.Pool(), Logger: o.Logger, Version: o.Version}); err != nil {
+	if d.server, err = server.New(ctx, c, server.Options{
+		DialMap: dial, Roots: authority.Pool(), Logger: o.Logger, Version: o.Version, Metrics: o.Metrics, Now: o.Now,
+	}); err != nil {
 		return nil, err
 	}
 	if d.trail, err = os.OpenFile(filepath.Join(d.Dir, "cloudtrail.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
@@ -127,6 +135,9 @@ func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 		"portal": d.server.Handler, "issuers": d.issuers(), "saml": d.saml.Handler(), "oidc": d.oidc.BrowserHandler(),
 		"sts": d.aws.STS(), "signin": d.aws.SignIn(), "console": d.aws.Console(),
 	} {
+		if o.Wrap != nil {
+			h = o.Wrap(name, h)
+		}
 		d.serve(ctx, h, l[name], o.Logger)
 	}
 	for id, err := range d.server.Refresh(ctx) {
