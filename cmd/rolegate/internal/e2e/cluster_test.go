@@ -92,7 +92,7 @@ func newCluster(t *testing.T, base string, people int) *cluster {
 		t.Fatal(err)
 	}
 	text := strings.Replace(siteConfig, "https://sso.rolegate.test", c.portal, 1) +
-		fmt.Sprintf("listen: 127.0.0.1:0\nstore: %q\ninsecure_aws_endpoints: {sts: %q}\n", c.dsn, sts.URL)
+		fmt.Sprintf("listen: 127.0.0.1:0\nstore: %q\ninsecure_no_rate_limits: true\ninsecure_aws_endpoints: {sts: %q}\n", c.dsn, sts.URL)
 	for name, content := range map[string][]byte{"idp.xml": c.provider.Metadata(), "rolegate.yaml": []byte(text)} {
 		if err := os.WriteFile(filepath.Join(c.dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
