@@ -475,9 +475,9 @@ func TestPlantedSecrets(t *testing.T) {
 func TestPlantedSecretsAreFound(t *testing.T) {
 	p := newPlanting(t)
 	leaky := slog.New(slog.NewJSONHandler(&p.log, nil))
-	p.onExchange = func(x exchange) {
+	p.onExchange(func(x exchange) {
 		leaky.InfoContext(t.Context(), "exchange", "query", x.query, "sent", x.sent, "form", x.form.Encode(), "answer", x.header, "body", x.body)
-	}
+	})
 	p.run()
 	all := p.all()
 	store, err := sqlstore.Open(t.Context(), sqlstore.Config{DSN: "sqlite:" + filepath.Join(p.dir, "rolegate.db")})

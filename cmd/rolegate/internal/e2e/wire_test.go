@@ -50,12 +50,11 @@ type exchange struct {
 // wire keeps every exchange of every part: rolegate's own, and those of the
 // identity providers and of AWS, where the secrets of the back channels are.
 type wire struct {
-	onExchange func(exchange) // nil: nothing more is done
-
 	mu     sync.Mutex
 	all    []exchange
-	broken string // the part that fails, "" for none
-	status int    // and how
+	seen   func(exchange) // what is done with each, nil: nothing
+	broken string         // the part that fails, "" for none
+	status int            // and how
 }
 
 // echo makes a part fail, and its answer hold all that it was sent; "" mends.
@@ -69,6 +68,24 @@ func (w *wire) isBroken(part string) (status int, broken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.status, w.broken == part
+}
+
+// onExchange lets f see every exchange from now on. It may be called while the
+// demo runs, which fetches keys in the background.
+func (w *wire) onExchange(f func(exchange)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = f
+}
+
+func (w *wire) keep(x exchange) {
+	w.mu.Lock()
+	w.all = append(w.all, x)
+	seen := w.seen
+	w.mu.Unlock()
+	if seen != nil {
+		seen(x)
+	}
 }
 
 // wrap is for [demo.Options].
@@ -92,12 +109,7 @@ func (w *wire) wrap(part string, h http.Handler) http.Handler {
 			part: part, method: r.Method, path: r.URL.Path, query: r.URL.Query(), form: form, sent: r.Header.Clone(),
 			status: rec.Code, header: rec.Header().Clone(), body: rec.Body.String(),
 		}
-		w.mu.Lock()
-		w.all = append(w.all, x)
-		w.mu.Unlock()
-		if w.onExchange != nil {
-			w.onExchange(x)
-		}
+		w.keep(x)
 		for k, v := range rec.Header() {
 			rw.Header()[k] = v
 		}
