@@ -226,6 +226,14 @@ type balancer struct {
 
 	mu    sync.Mutex
 	nodes []string
+	held  map[string]*held
+}
+
+// held are the answers of a node that is about to break.
+type held struct {
+	waiting atomic.Int64
+	cut     chan struct{}
+	lose    func() // closes cut
 }
 
 func newBalancer(t *testing.T) *balancer {
@@ -234,7 +242,7 @@ func newBalancer(t *testing.T) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &balancer{l: l}
+	b := &balancer{l: l, held: map[string]*held{}}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -259,6 +267,37 @@ func (b *balancer) set(nodes ...string) {
 	b.nodes = nodes
 }
 
+// hold keeps back a node's answers from now on, to lose them.
+func (b *balancer) hold(t *testing.T, node string) *held {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cut := make(chan struct{})
+	h := &held{cut: cut, lose: sync.OnceFunc(func() { close(cut) })}
+	t.Cleanup(h.lose)
+	b.held[node] = h
+	return h
+}
+
+func (b *balancer) holding(node string) *held {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held[node]
+}
+
+// answer passes on what a node says, unless that is held back.
+func (b *balancer) answer(in io.Writer, out io.Reader, node string) {
+	start := make([]byte, 4096)
+	n, err := out.Read(start)
+	if h := b.holding(node); h != nil && n > 0 {
+		h.waiting.Add(1)
+		<-h.cut
+		return
+	}
+	if _, werr := in.Write(start[:n]); err == nil && werr == nil {
+		_, _ = io.Copy(in, out)
+	}
+}
+
 func (b *balancer) pass(in net.Conn) {
 	defer in.Close() //nolint:errcheck // both sides have ended
 	b.mu.Lock()
@@ -266,7 +305,8 @@ func (b *balancer) pass(in net.Conn) {
 	b.mu.Unlock()
 	first := b.turn.Add(1)
 	for i := range nodes {
-		out, err := net.Dial("tcp", nodes[(first+uint64(i))%uint64(len(nodes))])
+		node := nodes[(first+uint64(i))%uint64(len(nodes))]
+		out, err := net.Dial("tcp", node)
 		if err != nil {
 			continue // a node that takes no connections gets none
 		}
@@ -275,8 +315,9 @@ func (b *balancer) pass(in net.Conn) {
 			_, _ = io.Copy(out, in) // ends with either side
 			_ = out.Close()
 		})
-		_, _ = io.Copy(in, out)
+		b.answer(in, out, node)
 		_ = in.Close()
+		_ = out.Close()
 		wg.Wait()
 		return
 	}

@@ -69,10 +69,11 @@ func TestTwoNodesAreOne(t *testing.T) {
 	}
 }
 
-// TestNodeKilled kills a node while 200 people sign in. Whoever got an answer
-// is signed in and recorded; whoever did not begins again.
+// TestNodeKilled kills a node while 200 people sign in, with answers of it on
+// their way. Whoever got an answer is signed in and recorded; whoever did not
+// begins again, also if it was only the answer that was lost.
 func TestNodeKilled(t *testing.T) {
-	const many, before = 200, 50
+	const many, before, lost = 200, 50, 5
 	c := newCluster(t, need(t, "ROLEGATE_TEST_POSTGRES"), many)
 	ctx := t.Context()
 	browsers := make([]*formbrowser.Browser, many)
@@ -100,7 +101,14 @@ func TestNodeKilled(t *testing.T) {
 	for range before {
 		<-answered
 	}
+	answers := c.balancer.hold(t, c.b.address)
+	for end := time.Now().Add(time.Minute); answers.waiting.Load() < lost; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the node answers nobody")
+		}
+	}
 	c.b.kill()
+	answers.lose()
 	atKill := before + len(answered)
 	wg.Wait()
 	took := time.Since(begin)
