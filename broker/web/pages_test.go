@@ -376,3 +376,13 @@ func TestAccessPage(t *testing.T) {
 		t.Error("rules of other roles are on the page")
 	}
 }
+
+// TestRegionsAreEscaped ensures that the menu of regions, which is written once
+// and not by the template, is escaped like everything else.
+func TestRegionsAreEscaped(t *testing.T) {
+	h := newHouse(t, func(_ *house, c *web.Config) {
+		c.Regions = map[broker.Partition][]string{broker.PartitionAWS: {`<b>"&`}}
+	})
+	h.signIn()
+	h.get("/").want(t, http.StatusOK, `<optgroup label="aws"><option>&lt;b&gt;&#34;&amp;</option></optgroup>`)
+}

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -21,12 +22,12 @@ type ListPage struct {
 	page.Meta
 	Query        string
 	Destinations []Destination
-	Regions      []RegionGroup
-	Destination  string   // chosen
-	Region       string   // chosen
-	Picked       bool     // a destination or a region is chosen
-	GroupKeys    []string // labels to group by
-	GroupBy      string   // chosen, "" for accounts alone
+	Regions      []template.HTML // the options of each partition
+	Destination  string          // chosen
+	Region       string          // chosen
+	Picked       bool            // a destination or a region is chosen
+	GroupKeys    []string        // labels to group by
+	GroupBy      string          // chosen, "" for accounts alone
 	Shelf        []ShelfView
 	Groups       []GroupView
 	Roles        int // found
@@ -62,12 +63,6 @@ type ShelfRole struct {
 	RoleView
 	Account AccountView
 	Marked  bool
-}
-
-// RegionGroup is the regions of one partition.
-type RegionGroup struct {
-	Partition broker.Partition
-	Regions   []string
 }
 
 // AccountView is an account with the roles that are on this page.
@@ -164,7 +159,9 @@ func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, shelf
 		out.Roles++
 	}
 	for _, x := range partitions {
-		out.Regions = append(out.Regions, RegionGroup{x, p.c.Regions[x]})
+		if menu, ok := p.menus[x]; ok {
+			out.Regions = append(out.Regions, menu)
+		}
 		if slices.Contains(p.c.Regions[x], q.Get("region")) {
 			out.Region = q.Get("region")
 		}

