@@ -19,11 +19,16 @@ const (
 // themselves.
 func MarkEntry(to string) string {
 	to, _ = SplitEntry(to)
+	path, fragment, anchored := strings.Cut(to, "#")
 	sep := "?"
-	if strings.Contains(to, "?") {
+	if strings.Contains(path, "?") {
 		sep = "&"
 	}
-	return to + sep + entryParam + "=" + entryDirect
+	path += sep + entryParam + "=" + entryDirect
+	if anchored {
+		path += "#" + fragment
+	}
+	return path
 }
 
 // SplitEntry takes the note off a return path and reports whether it was there.

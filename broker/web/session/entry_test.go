@@ -11,7 +11,7 @@ import (
 // FuzzSplitEntry ensures that what is left of a return path is a local path
 // without an entry, and that only the deep link can hold one.
 func FuzzSplitEntry(f *testing.F) {
-	for _, s := range []string{"/", "/go?entry=direct", "/go?account=a&entry=direct&role=b", "/x?entry=direct", "/%2fevil?entry=direct", "/go?entry=%zz", "/go?entry=direct&entry=x"} {
+	for _, s := range []string{"/", "/go?entry=direct", "/go?account=a&entry=direct&role=b", "/x?entry=direct", "/%2fevil?entry=direct", "/go?entry=%zz", "/go?entry=direct&entry=x", "/go?entry=direct#entry=x", "/go#a?b"} {
 		f.Add(s)
 	}
 	f.Add("/go?entry=direct&r" + strings.Repeat("\x88", 1000)) // three times as long when it is encoded
