@@ -345,7 +345,7 @@ func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error)
 	if err != nil {
 		return Tokens{}, err
 	}
-	err = a.c.Sessions.ReplaceBody(ctx, newRow.Key, newRow.Body)
+	err = a.c.Sessions.ReplaceSession(ctx, holder, newRow)
 	if CodeOf(err) == CodeNotFound {
 		return Tokens{}, again.Because(err) // signed out while the tokens were fetched
 	}

@@ -186,17 +186,20 @@ type Proven struct {
 	RecoveryCodes []Secret
 }
 
-// prove gives the session the proof under a new token. The event is recorded
-// before anything is released.
+// prove gives the session the proof under a new token, in one step: a session
+// that was ended meanwhile is not brought back, and who ends it by its old key
+// from now on ends it under the new one. The event is recorded before anything
+// is released.
 func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Proven, error) {
+	ended := Errorf(CodeUnauthenticated, "Your session has ended.").Fix("Sign in again.")
 	token, err := RandomSecret(f.c.Rand)
 	if err != nil {
 		return Proven{}, fmt.Errorf("broker: random: %w", err)
 	}
 	// The row may have changed since it was read: its tokens, or its end.
 	row, err := f.c.Sessions.Session(ctx, sess.Key)
-	if CodeOf(err) == CodeNotFound {
-		return Proven{}, Errorf(CodeUnauthenticated, "Your session has ended.").Fix("Sign in again.")
+	if CodeOf(err) == CodeNotFound || err == nil && !row.CreatedAt.After(row.RevokedBefore) {
+		return Proven{}, ended
 	}
 	if err != nil {
 		return Proven{}, err
@@ -214,10 +217,11 @@ func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Pr
 	if err != nil {
 		return Proven{}, err
 	}
-	if err := f.c.Sessions.SaveSession(ctx, newRow); err != nil {
-		return Proven{}, err
+	err = f.c.Sessions.ReplaceSession(ctx, sess.Key, newRow)
+	if CodeOf(err) == CodeNotFound {
+		return Proven{}, ended.Because(err)
 	}
-	if err := f.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
+	if err != nil {
 		return Proven{}, err
 	}
 	return Proven{Token: token, Session: next}, nil

@@ -28,6 +28,15 @@ type memory struct {
 	down     bool // everything is unavailable
 	revoked  map[broker.Subject]time.Time
 	noEvents bool // only the recorder is unavailable
+	replaced map[string]string
+	before   map[string]func() // done once, in the middle of a use case, before "replace" or "delete"
+}
+
+func (m *memory) pause(call string) {
+	if f := m.before[call]; f != nil {
+		m.before = nil
+		f()
+	}
 }
 
 var errDown = broker.Errorf(broker.CodeUnavailable, "The store does not answer.")
@@ -122,21 +131,30 @@ func (m *memory) TouchSession(_ context.Context, key string, at time.Time) error
 }
 
 func (m *memory) DeleteSession(_ context.Context, key string) error {
+	m.pause("delete")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.sessions, key)
+	delete(m.sessions, m.replaced[key])
 	return m.check()
 }
 
-func (m *memory) ReplaceBody(_ context.Context, key string, body []byte) error {
+func (m *memory) ReplaceSession(_ context.Context, key string, next broker.SessionRow) error {
+	m.pause("replace")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.sessions[key]
 	if !ok {
 		return broker.Errorf(broker.CodeNotFound, "no session")
 	}
-	s.Body = body
-	m.sessions[key] = s
+	if s.LastUsedAt.After(next.LastUsedAt) {
+		next.LastUsedAt = s.LastUsedAt
+	}
+	delete(m.sessions, key)
+	m.sessions[next.Key] = next
+	if key != next.Key {
+		m.replaced[key] = next.Key
+	}
 	return m.check()
 }
 
@@ -317,7 +335,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
 	r.mem = &memory{
-		now: func() time.Time { return r.clock }, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{},
+		now: func() time.Time { return r.clock }, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{}, replaced: map[string]string{},
 		names: map[string]broker.Subject{}, ids: map[broker.Subject]broker.IdentityRow{},
 	}
 	r.idp = &idp{auth: broker.Authentication{

@@ -413,6 +413,10 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	if !sess.ExpiresAt.After(now) {
 		return SignedIn{}, Errorf(CodeUnauthenticated, "Your session at the identity provider has already ended.").Fix("Sign in again.")
 	}
+	before, err := s.before(ctx, r)
+	if err != nil {
+		return SignedIn{}, err
+	}
 	if sess.SessionName, err = s.claimName(ctx, NameRoleSession, id.SessionName, id.Subject); err != nil {
 		return SignedIn{}, err
 	}
@@ -437,16 +441,53 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if err := s.c.Sessions.SaveSession(ctx, row); err != nil {
+	if err := s.keep(ctx, r, before, row); err != nil {
 		return SignedIn{}, err
-	}
-	if r.Replaces != "" {
-		if err := s.c.Sessions.DeleteSession(ctx, r.Replaces); err != nil {
-			return SignedIn{}, err
-		}
 	}
 	t.Pass("session", "until %s", sess.ExpiresAt.UTC().Format(time.RFC3339))
 	return SignedIn{Token: token, Session: sess, ReturnTo: r.ReturnTo}, nil
+}
+
+var errStepUpEnded = Errorf(CodeUnauthenticated, "Your session ended while you were at your identity provider.").
+	Fix("Sign in again from the portal.")
+
+// before returns the session that ends with this sign-in, nil if there is none
+// any more. A step-up raises a session that is there: when it was ended in
+// between, by whomever, the person has to sign in anew.
+func (s *SignIn) before(ctx context.Context, r AuthRequest) (*SessionRow, error) {
+	if r.Replaces == "" {
+		return nil, nil
+	}
+	row, err := s.c.Sessions.Session(ctx, r.Replaces)
+	switch {
+	case CodeOf(err) == CodeNotFound || err == nil && !row.CreatedAt.After(row.RevokedBefore):
+		if r.ForceAuthn {
+			return nil, errStepUpEnded
+		}
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &row, nil
+}
+
+// keep stores the new session. That of the same person takes the place of the
+// one before in one step, so that an end of that one either is seen here or
+// meets the new one.
+func (s *SignIn) keep(ctx context.Context, r AuthRequest, before *SessionRow, row SessionRow) error {
+	if before != nil && before.Subject == row.Subject {
+		err := s.c.Sessions.ReplaceSession(ctx, before.Key, row)
+		switch {
+		case CodeOf(err) != CodeNotFound:
+			return err
+		case r.ForceAuthn:
+			return errStepUpEnded.Because(err)
+		}
+	}
+	if err := s.c.Sessions.SaveSession(ctx, row); err != nil || before == nil {
+		return err
+	}
+	return s.c.Sessions.DeleteSession(ctx, before.Key)
 }
 
 func (s *SignIn) claimName(ctx context.Context, kind NameKind, wanted string, sub Subject) (string, error) {
