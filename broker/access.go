@@ -62,29 +62,25 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 	if token.IsZero() {
 		return nil, ended
 	}
-	row, err := a.c.Sessions.Session(ctx, token.Hash())
+	sess, err := loadSession(ctx, a.c.Sessions, a.c.Sealer, token.Hash())
 	if CodeOf(err) == CodeNotFound {
-		return nil, ended
+		return nil, ended.Because(err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	now := a.c.Now()
-	if !now.Before(row.ExpiresAt) || now.Sub(row.LastUsedAt) >= a.c.Limits.Idle || !row.CreatedAt.After(row.RevokedBefore) {
-		if err := a.c.Sessions.DeleteSession(ctx, row.Key); err != nil {
-			return nil, err
-		}
-		return nil, ended
-	}
-	sess, err := decodeSession(row, a.c.Sealer)
 	if err != nil {
 		return nil, err
 	}
 	if !sess.IsBrowser() { // a program shows an access token, see [Devices.Authenticate]
 		return nil, ended
 	}
-	if now.Sub(row.LastUsedAt) >= min(touchEvery, a.c.Limits.Idle/4) {
-		if err := a.c.Sessions.TouchSession(ctx, row.Key, now); err != nil {
+	now := a.c.Now()
+	if sess.over(now) || now.Sub(sess.LastUsedAt) >= a.c.Limits.Idle {
+		if err := a.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
+			return nil, err
+		}
+		return nil, ended
+	}
+	if now.Sub(sess.LastUsedAt) >= min(touchEvery, a.c.Limits.Idle/4) {
+		if err := a.c.Sessions.TouchSession(ctx, sess.Key, now); err != nil {
 			return nil, err
 		}
 		sess.LastUsedAt = now
@@ -321,11 +317,10 @@ func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error)
 	if !sess.IsBrowser() {
 		holder = sess.Client.Source
 	}
-	row, err := a.c.Sessions.Session(ctx, holder)
-	if err != nil {
+	latest, err := loadSession(ctx, a.c.Sessions, a.c.Sealer, holder)
+	if CodeOf(err) == CodeNotFound {
 		return Tokens{}, again.Because(err)
 	}
-	latest, err := decodeSession(row, a.c.Sealer)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -35,7 +34,10 @@ type DevicesConfig struct {
 // Devices is the use case of letting a program act for a person: OAuth 2.0
 // authorization code with PKCE (RFC 7636, RFC 8252), device code (RFC 8628),
 // and the tokens of both.
-type Devices struct{ c DevicesConfig }
+type Devices struct {
+	c    DevicesConfig
+	kept sealedState
+}
 
 // NewDevices returns the use case.
 func NewDevices(c DevicesConfig) *Devices {
@@ -45,7 +47,7 @@ func NewDevices(c DevicesConfig) *Devices {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Devices{c: c}
+	return &Devices{c: c, kept: sealedState{c.State, c.Sealer}}
 }
 
 // Now is the clock that codes and tokens are measured by.
@@ -128,14 +130,10 @@ func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Sec
 	if err := d.c.Events.Record(ctx, e); err != nil {
 		return Secret{}, err
 	}
-	b, err := json.Marshal(codeRecord{
+	return code, d.kept.put(ctx, "code/"+code.Hash(), codeRecord{
 		ClientID: c.ID, Redirect: in.RedirectURI, Challenge: in.Challenge, Source: sess.Key, Host: host,
 		Remote: RequestFrom(ctx).Remote, ExpiresAt: d.c.Now().Add(CodeTTL),
-	})
-	if err != nil {
-		return Secret{}, fmt.Errorf("broker: encode code: %w", err)
-	}
-	return code, d.c.State.Put(ctx, "code/"+code.Hash(), b, CodeTTL)
+	}, CodeTTL)
 }
 
 // Deny records that the person does not let the program in.
@@ -156,16 +154,13 @@ func (d *Devices) Deny(ctx context.Context, sess *Session, in Authorize) error {
 func (d *Devices) RedeemCode(ctx context.Context, c Client, code Secret, redirect string, verifier Secret) (TokenSet, error) {
 	dead := Errorf(CodeUnauthenticated, "This sign-in code is not valid, or not any more.").Fix("Sign in again with the program.")
 	key := "code/" + code.Hash()
-	b, err := d.c.State.Take(ctx, key)
+	var r codeRecord
+	err := d.kept.take(ctx, key, &r)
 	if CodeOf(err) == CodeNotFound {
-		return TokenSet{}, dead
+		return TokenSet{}, dead.Because(err)
 	}
 	if err != nil {
 		return TokenSet{}, err
-	}
-	var r codeRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return TokenSet{}, fmt.Errorf("broker: decode code: %w", err)
 	}
 	if r.Spent != "" {
 		if err := d.end(ctx, r.Spent, "a sign-in code was used twice"); err != nil {
@@ -194,27 +189,20 @@ func (d *Devices) RedeemCode(ctx context.Context, c Client, code Secret, redirec
 		return TokenSet{}, err
 	}
 	r.Spent = sess.Key
-	if b, err = json.Marshal(r); err != nil {
-		return TokenSet{}, fmt.Errorf("broker: encode code: %w", err)
-	}
-	return out, d.c.State.Put(ctx, key, b, spentTTL)
+	return out, d.kept.put(ctx, key, r, spentTTL)
 }
 
 // source is the browser session in which a person approved.
 func (d *Devices) source(ctx context.Context, key string) (*Session, error) {
 	gone := Errorf(CodeUnauthenticated, "The session in which this was approved has ended.").Fix("Sign in again with the program.")
-	row, err := d.c.Sessions.Session(ctx, key)
+	sess, err := loadSession(ctx, d.c.Sessions, d.c.Sealer, key)
 	if CodeOf(err) == CodeNotFound {
-		return nil, gone
+		return nil, gone.Because(err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	sess, err := decodeSession(row, d.c.Sealer)
-	if err != nil {
-		return nil, err
-	}
-	if !sess.IsBrowser() || !d.c.Now().Before(sess.ExpiresAt) || !row.CreatedAt.After(row.RevokedBefore) {
+	if !sess.IsBrowser() || sess.over(d.c.Now()) {
 		return nil, gone
 	}
 	return sess, nil

@@ -50,7 +50,10 @@ type FactorsConfig struct {
 // Factors is the use case of rolegate's own second factor: enrolment, use,
 // removal and reset. It takes the place of proof that an identity provider
 // cannot give; where none is allowed for a provider, every method refuses.
-type Factors struct{ c FactorsConfig }
+type Factors struct {
+	c    FactorsConfig
+	kept sealedState
+}
 
 // NewFactors returns the use case.
 func NewFactors(c FactorsConfig) *Factors {
@@ -60,7 +63,7 @@ func NewFactors(c FactorsConfig) *Factors {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Factors{c: c}
+	return &Factors{c: c, kept: sealedState{c.State, c.Sealer}}
 }
 
 // Factor is what may be shown of an enrolled factor.
@@ -197,14 +200,10 @@ func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Pr
 		return Proven{}, fmt.Errorf("broker: random: %w", err)
 	}
 	// The row may have changed since it was read: its tokens, or its end.
-	row, err := f.c.Sessions.Session(ctx, sess.Key)
-	if CodeOf(err) == CodeNotFound || err == nil && !row.CreatedAt.After(row.RevokedBefore) {
-		return Proven{}, ended
+	next, err := loadSession(ctx, f.c.Sessions, f.c.Sealer, sess.Key)
+	if CodeOf(err) == CodeNotFound || err == nil && next.over(f.c.Now()) {
+		return Proven{}, ended.Because(err)
 	}
-	if err != nil {
-		return Proven{}, err
-	}
-	next, err := decodeSession(row, f.c.Sealer)
 	if err != nil {
 		return Proven{}, err
 	}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/url"
 	"slices"
@@ -199,11 +200,13 @@ func (m *memory) Record(_ context.Context, e broker.Event) error {
 }
 
 // xorSealer is a reversible stand-in for AES-GCM that refuses other additional
-// data and hides the plaintext.
+// data and changed values, and hides the plaintext.
 type xorSealer struct{}
 
 func (xorSealer) Seal(plain []byte, additional string) ([]byte, error) {
 	out := append([]byte(additional+"\x00"), plain...)
+	sum := sha256.Sum256(out)
+	out = append(sum[:], out...)
 	for i := range out {
 		out[i] ^= 0x5a
 	}
@@ -215,7 +218,10 @@ func (xorSealer) Open(sealed []byte, additional string) ([]byte, error) {
 	for i := range out {
 		out[i] ^= 0x5a
 	}
-	rest, ok := bytes.CutPrefix(out, []byte(additional+"\x00"))
+	if len(out) < sha256.Size || sha256.Sum256(out[sha256.Size:]) != [sha256.Size]byte(out[:sha256.Size]) {
+		return nil, errors.New("changed")
+	}
+	rest, ok := bytes.CutPrefix(out[sha256.Size:], []byte(additional+"\x00"))
 	if !ok {
 		return nil, errors.New("sealed under other data")
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +59,7 @@ type LogoutConfig struct {
 // when a person signs out, here when the identity provider says so.
 type Logout struct {
 	c      LogoutConfig
+	kept   sealedState
 	traces Traces
 }
 
@@ -71,7 +71,7 @@ func NewLogout(c LogoutConfig) *Logout {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Logout{c: c, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+	return &Logout{c: c, kept: sealedState{c.State, c.Sealer}, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
 }
 
 func (l *Logout) provider(id ProviderID) (Provider, error) {
@@ -152,18 +152,9 @@ func (l *Logout) ask(ctx context.Context, t *Trace, in LogoutInitiator, sess *Se
 	if err != nil || challenge == nil {
 		return err
 	}
-	plain, err := json.Marshal(pendingLogout{
+	if err := l.kept.put(ctx, logoutKey(r.State), pendingLogout{
 		Provider: out.Provider.ID, ID: r.ID, BindingHash: binding.Hash(), TraceID: t.ID, Actor: sess.Identity.Subject, Username: sess.Identity.Username,
-	})
-	if err != nil {
-		return fmt.Errorf("broker: encode pending logout: %w", err)
-	}
-	key := logoutKey(r.State)
-	sealed, err := l.c.Sealer.Seal(plain, key)
-	if err != nil {
-		return fmt.Errorf("broker: seal pending logout: %w", err)
-	}
-	if err := l.c.State.Put(ctx, key, sealed, LogoutTTL); err != nil {
+	}, LogoutTTL); err != nil {
 		return err
 	}
 	out.Challenge, out.Binding = challenge, binding
@@ -210,20 +201,12 @@ func (l *Logout) take(ctx context.Context, id ProviderID, state string, binding 
 	if state == "" || len(state) > 128 {
 		return out, stale
 	}
-	key := logoutKey(state)
-	sealed, err := l.c.State.Take(ctx, key)
+	err := l.kept.take(ctx, logoutKey(state), &out)
 	if CodeOf(err) == CodeNotFound {
-		return out, stale
+		return out, stale.Because(err)
 	}
 	if err != nil {
 		return out, err
-	}
-	plain, err := l.c.Sealer.Open(sealed, key)
-	if err != nil {
-		return out, fmt.Errorf("broker: open pending logout: %w", err)
-	}
-	if err := json.Unmarshal(plain, &out); err != nil {
-		return out, fmt.Errorf("broker: decode pending logout: %w", err)
 	}
 	if out.Provider != id || subtle.ConstantTimeCompare([]byte(out.BindingHash), []byte(binding.Hash())) != 1 {
 		return out, stale.Because(errors.New("another provider or another browser"))

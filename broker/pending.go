@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/url"
 	"time"
 )
@@ -54,28 +52,20 @@ type authRequestRecord struct {
 	Replaces         string        `json:"replaces,omitempty"`
 }
 
-func encodeAuthRequest(r AuthRequest, steps []TraceStep) ([]byte, error) {
-	b, err := json.Marshal(authRequestRecord{
+func newAuthRequestRecord(r AuthRequest, steps []TraceStep) authRequestRecord {
+	return authRequestRecord{
 		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: r.CodeVerifier.Reveal(),
 		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
 		TraceSteps: steps, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
 		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, WantMFA: r.WantMFA, Replaces: r.Replaces,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("broker: encode pending sign-in: %w", err)
 	}
-	return b, nil
 }
 
-func decodeAuthRequest(b []byte) (AuthRequest, []TraceStep, error) {
-	var r authRequestRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return AuthRequest{}, nil, fmt.Errorf("broker: decode pending sign-in: %w", err)
-	}
+func (r authRequestRecord) request() AuthRequest {
 	return AuthRequest{
 		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: NewSecret(r.CodeVerifier),
 		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
 		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, WantMFA: r.WantMFA, Replaces: r.Replaces,
-	}, r.TraceSteps, nil
+	}
 }

@@ -49,6 +49,7 @@ type SignInConfig struct {
 // SignIn is the use case of proving who one is.
 type SignIn struct {
 	c      SignInConfig
+	kept   sealedState
 	traces Traces
 }
 
@@ -63,7 +64,7 @@ func NewSignIn(c SignInConfig) *SignIn {
 	if c.Limits == (SessionLimits{}) {
 		c.Limits = DefaultSessionLimits
 	}
-	return &SignIn{c: c, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+	return &SignIn{c: c, kept: sealedState{c.State, c.Sealer}, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
 }
 
 // Providers lists the providers in configured order.
@@ -134,16 +135,7 @@ func (s *SignIn) Begin(ctx context.Context, in BeginSignIn) (Begun, error) {
 		return Begun{TraceID: t.ID}, s.refuse(ctx, p.ID, t, err)
 	}
 	t.Pass("signin.begin", "sent to %s, return to %s", p.ID, r.ReturnTo)
-	key := pendingKey(r.State)
-	b, err := encodeAuthRequest(r, t.Steps())
-	if err != nil {
-		return Begun{TraceID: t.ID}, err
-	}
-	// Sealed: it holds the PKCE verifier and the state in the clear.
-	if b, err = s.c.Sealer.Seal(b, key); err != nil {
-		return Begun{TraceID: t.ID}, fmt.Errorf("broker: seal pending sign-in: %w", err)
-	}
-	if err := s.c.State.Put(ctx, key, b, SignInTTL); err != nil {
+	if err := s.kept.put(ctx, pendingKey(r.State), newAuthRequestRecord(r, t.Steps()), SignInTTL); err != nil {
 		return Begun{TraceID: t.ID}, err
 	}
 	return Begun{Challenge: challenge, Binding: binding, TraceID: t.ID}, nil
@@ -344,22 +336,17 @@ func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (Au
 	if in.State == "" || len(in.State) > 128 {
 		return AuthRequest{}, stale.Because(fmt.Errorf("%w (%d bytes)", errNoPending, len(in.State)))
 	}
-	b, err := s.c.State.Take(ctx, pendingKey(in.State))
+	var record authRequestRecord
+	err := s.kept.take(ctx, pendingKey(in.State), &record)
 	if CodeOf(err) == CodeNotFound {
-		return AuthRequest{}, stale.Because(errNoPending)
+		return AuthRequest{}, stale.Because(fmt.Errorf("%w: %w", errNoPending, err))
 	}
 	if err != nil {
 		return AuthRequest{}, err
 	}
-	if b, err = s.c.Sealer.Open(b, pendingKey(in.State)); err != nil {
-		return AuthRequest{}, fmt.Errorf("broker: open pending sign-in: %w", err)
-	}
-	r, steps, err := decodeAuthRequest(b)
-	if err != nil {
-		return AuthRequest{}, err
-	}
+	r := record.request()
 	t.ID = r.TraceID
-	t.prepend(steps)
+	t.prepend(record.TraceSteps)
 	if r.Provider != in.Provider {
 		return AuthRequest{}, stale.Because(fmt.Errorf("request was for %s, answer came to %s (mix-up)", r.Provider, in.Provider))
 	}
@@ -454,28 +441,28 @@ var errStepUpEnded = Errorf(CodeUnauthenticated, "Your session ended while you w
 // before returns the session that ends with this sign-in, nil if there is none
 // any more. A step-up raises a session that is there: when it was ended in
 // between, by whomever, the person has to sign in anew.
-func (s *SignIn) before(ctx context.Context, r AuthRequest) (*SessionRow, error) {
+func (s *SignIn) before(ctx context.Context, r AuthRequest) (*Session, error) {
 	if r.Replaces == "" {
 		return nil, nil
 	}
-	row, err := s.c.Sessions.Session(ctx, r.Replaces)
+	sess, err := loadSession(ctx, s.c.Sessions, s.c.Sealer, r.Replaces)
 	switch {
-	case CodeOf(err) == CodeNotFound || err == nil && !row.CreatedAt.After(row.RevokedBefore):
+	case CodeOf(err) == CodeNotFound || err == nil && sess.over(s.c.Now()):
 		if r.ForceAuthn {
-			return nil, errStepUpEnded
+			return nil, errStepUpEnded.Because(err)
 		}
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	return &row, nil
+	return sess, nil
 }
 
 // keep stores the new session. That of the same person takes the place of the
 // one before in one step, so that an end of that one either is seen here or
 // meets the new one.
-func (s *SignIn) keep(ctx context.Context, r AuthRequest, before *SessionRow, row SessionRow) error {
-	if before != nil && before.Subject == row.Subject {
+func (s *SignIn) keep(ctx context.Context, r AuthRequest, before *Session, row SessionRow) error {
+	if before != nil && before.Identity.Subject == row.Subject {
 		err := s.c.Sessions.ReplaceSession(ctx, before.Key, row)
 		switch {
 		case CodeOf(err) != CodeNotFound:
