@@ -248,7 +248,7 @@ func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (Role
 	require := x.Require
 	require.MFA = require.MFA || a.c.MFA[sess.Identity.Subject.Provider].Enforced(now)
 	if missing := require.Unmet(sess.Identity, now); missing != nil {
-		return RoleSession{}, stepUpError(x, missing)
+		return RoleSession{}, stepUpError(sess, x, missing)
 	}
 	assertion, err := a.assertion(ctx, sess, x, duration)
 	if err != nil {
@@ -267,7 +267,7 @@ func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (Role
 	return rs, nil
 }
 
-func stepUpError(x Assignment, missing *StepUp) *Error {
+func stepUpError(sess *Session, x Assignment, missing *StepUp) *Error {
 	e := &Error{Code: CodeStepUp, StepUp: missing}
 	switch {
 	case missing.MFA:
@@ -276,6 +276,13 @@ func stepUpError(x Assignment, missing *StepUp) *Error {
 	default:
 		e.Message = fmt.Sprintf("%s in %s needs a sign-in of the last %s, and yours is older.", x.Role, x.Account.Name, missing.MaxAuthAge)
 		e.Remedy = "Sign in again."
+	}
+	if !sess.IsBrowser() { // its proof is that of the sign-in that let it in, and stays so
+		flag := "--max-age " + missing.MaxAuthAge.String()
+		if missing.MFA {
+			flag = "--mfa"
+		}
+		e.Remedy = "Let the program in anew: rolegate login " + flag + ", or sign in with it again and use your second factor in the browser first."
 	}
 	return e
 }

@@ -47,6 +47,7 @@ type deviceRecord struct {
 	ClientName string        `json:"name"`
 	Host       string        `json:"host,omitempty"`
 	Remote     string        `json:"remote"`
+	Need       Requirement   `json:"need,omitzero"` // of the sign-in, as the program asks
 	Status     deviceStatus  `json:"status"`
 	Source     string        `json:"source,omitempty"` // key of the approving session
 	Interval   time.Duration `json:"interval"`
@@ -63,9 +64,9 @@ type DeviceStart struct {
 	Interval   time.Duration
 }
 
-// StartDevice makes a device code for a client that says it runs on host.
-// CodeRateLimited when one address asks for too many.
-func (d *Devices) StartDevice(ctx context.Context, c Client, host string) (DeviceStart, error) {
+// StartDevice makes a device code for a client that says it runs on host and
+// needs that of the sign-in. CodeRateLimited when one address asks for too many.
+func (d *Devices) StartDevice(ctx context.Context, c Client, host string, need Requirement) (DeviceStart, error) {
 	remote := RequestFrom(ctx).Remote
 	if err := d.count(ctx, "device-start/"+remote, maxStarts, DeviceCodeTTL); err != nil {
 		return DeviceStart{}, err
@@ -76,7 +77,7 @@ func (d *Devices) StartDevice(ctx context.Context, c Client, host string) (Devic
 	}
 	key, now := "device/"+code.Hash(), d.c.Now()
 	r := deviceRecord{
-		ClientID: c.ID, ClientName: c.Name, Host: CleanLabel(host, maxClientName), Remote: remote, Status: devicePending,
+		ClientID: c.ID, ClientName: c.Name, Host: CleanLabel(host, maxClientName), Remote: remote, Need: need, Status: devicePending,
 		Interval: DevicePollInterval, CreatedAt: now, ExpiresAt: now.Add(DeviceCodeTTL),
 	}
 	for range 5 {
@@ -135,6 +136,7 @@ type DeviceRequest struct {
 	Host     string // what the program says; not verified
 	Remote   string // address that asked
 	AskedAt  time.Time
+	Need     Requirement
 }
 
 // FindDevice returns the pending request behind a user code. Each call counts
@@ -146,7 +148,7 @@ func (d *Devices) FindDevice(ctx context.Context, sess *Session, userCode string
 		return DeviceRequest{}, err
 	}
 	user := normalUserCode(userCode)
-	return DeviceRequest{UserCode: user[:4] + "-" + user[4:], Client: r.ClientName, Host: r.Host, Remote: r.Remote, AskedAt: r.CreatedAt}, nil
+	return DeviceRequest{UserCode: user[:4] + "-" + user[4:], Client: r.ClientName, Host: r.Host, Remote: r.Remote, AskedAt: r.CreatedAt, Need: r.Need}, nil
 }
 
 var errUserCode = Errorf(CodeNotFound, "No sign-in is waiting under this code.").
@@ -179,7 +181,8 @@ func (d *Devices) findDevice(ctx context.Context, sess *Session, userCode string
 
 // DecideDevice approves or denies the pending request behind a user code; the
 // decision is final. It counts as [Devices.FindDevice] does. CodeUnauthenticated
-// when the person's session is a program's own.
+// when the person's session is a program's own; CodeStepUp, recorded, as
+// [Devices.Admits], and then nothing is decided.
 func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode string, approve bool) error {
 	if !sess.IsBrowser() {
 		return Errorf(CodeUnauthenticated, "Only a person in a browser can approve a sign-in.")
@@ -189,7 +192,9 @@ func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode stri
 		return err
 	}
 	var refused error
-	if !approve {
+	if approve {
+		_, refused = d.Admits(ctx, sess, r.Need)
+	} else {
 		refused = Errorf(CodeDenied, "The person refused.")
 	}
 	e := d.event(ctx, sess, ActionClient, refused)
@@ -197,6 +202,9 @@ func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode stri
 	e.Detail = map[string]string{"by": "device code", "host": r.Host, "asked_from": r.Remote}
 	if err := d.c.Events.Record(ctx, e); err != nil {
 		return err
+	}
+	if approve && refused != nil {
+		return refused
 	}
 	for range 10 { // the program polls meanwhile
 		next := r

@@ -20,13 +20,15 @@ const CodeTTL = time.Minute
 // spentTTL is how long a used code is remembered, to notice a second use.
 const spentTTL = 10 * time.Minute
 
-// DevicesConfig holds what [Devices] works with. All fields but Now and Rand
-// are needed.
+// DevicesConfig holds what [Devices] works with. All fields but MFA, Roles, Now
+// and Rand are needed.
 type DevicesConfig struct {
 	State    StateStore
 	Sessions SessionStore
 	Events   Recorder
 	Sealer   Sealer
+	MFA      map[ProviderID]MFAPolicy
+	Roles    RoleMapper       // nil: the roles' requirements are not looked at before they are used
 	Now      func() time.Time // nil: time.Now
 	Rand     io.Reader        // nil: crypto/rand
 }
@@ -62,7 +64,8 @@ type Authorize struct {
 	State           string
 	Challenge       string
 	ChallengeMethod string
-	Host            string // where the program says it runs
+	Host            string      // where the program says it runs
+	Need            Requirement // of the sign-in, as the program asks
 }
 
 var (
@@ -110,8 +113,49 @@ type codeRecord struct {
 	Spent     string    `json:"spent,omitempty"` // key of the session it was used for
 }
 
+// Admits returns nil if the session may let a program in that asks for need.
+// CodeStepUp when it has proven less than that, than its provider's settings
+// want, or than each of the person's roles does. With nil, some reports that
+// some of the roles need more: to the program they stay closed.
+func (d *Devices) Admits(ctx context.Context, sess *Session, need Requirement) (some bool, err error) {
+	now, policy := d.c.Now(), d.c.MFA[sess.Identity.Subject.Provider]
+	if missing := need.Unmet(sess.Identity, now); missing != nil {
+		e := &Error{Code: CodeStepUp, StepUp: missing, Message: "The program asks for a stronger sign-in than you have.", Remedy: proveAndBack}
+		if !missing.MFA {
+			e.Remedy = "Sign in again. You come back here."
+		}
+		return false, e
+	}
+	if sess.Identity.MFA {
+		return false, nil
+	}
+	all := policy.Programs || policy.Enforced(now)
+	if !all && d.c.Roles != nil {
+		as, err := d.c.Roles.Assignments(ctx, sess.Identity)
+		if err != nil {
+			return false, err
+		}
+		closed := 0
+		for _, x := range as {
+			if x.Require.MFA {
+				closed++
+			}
+		}
+		some, all = closed > 0, closed > 0 && closed == len(as)
+	}
+	if !all {
+		return some, nil
+	}
+	return false, &Error{
+		Code: CodeStepUp, StepUp: &StepUp{MFA: true}, Remedy: proveAndBack,
+		Message: "A program that acts for you needs a second factor, and your sign-in did not prove one.",
+	}
+}
+
+const proveAndBack = "Prove your second factor. You come back here."
+
 // Approve records that the person lets the program act for them and returns the
-// code for it.
+// code for it. CodeStepUp, recorded, as [Devices.Admits].
 func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Secret, error) {
 	c, err := d.CheckClient(in)
 	if err != nil {
@@ -125,10 +169,14 @@ func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Sec
 		return Secret{}, fmt.Errorf("broker: random: %w", err)
 	}
 	host := CleanLabel(in.Host, maxClientName)
-	e := d.event(ctx, sess, ActionClient, nil)
+	_, refused := d.Admits(ctx, sess, in.Need)
+	e := d.event(ctx, sess, ActionClient, refused)
 	e.Target, e.Detail = c.Name, map[string]string{"by": "authorization code", "host": host}
 	if err := d.c.Events.Record(ctx, e); err != nil {
 		return Secret{}, err
+	}
+	if refused != nil {
+		return Secret{}, refused
 	}
 	return code, d.kept.put(ctx, "code/"+code.Hash(), codeRecord{
 		ClientID: c.ID, Redirect: in.RedirectURI, Challenge: in.Challenge, Source: sess.Key, Host: host,

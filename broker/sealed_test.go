@@ -166,7 +166,7 @@ func TestAttackStateWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.code(t, alice)
-			d, err := r.dev.StartDevice(t.Context(), r.cli(t), "laptop")
+			d, err := r.dev.StartDevice(t.Context(), r.cli(t), "laptop", broker.Requirement{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +203,7 @@ func TestAttackStateWritten(t *testing.T) {
 			for k := range r.mem.state {
 				before[k] = true
 			}
-			d, err := r.dev.StartDevice(t.Context(), r.cli(t), host)
+			d, err := r.dev.StartDevice(t.Context(), r.cli(t), host, broker.Requirement{})
 			if err != nil {
 				t.Fatal(err)
 			}
