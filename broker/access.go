@@ -176,9 +176,10 @@ func GoPath(as Assignment, d Destination) string {
 }
 
 // FindAssignment returns the assignment for an account (id, or name without
-// regard to case) and role name. CodeDenied with what would give it otherwise.
-// When one pair has several ways to STS, the first is meant.
-func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, role string) (Assignment, error) {
+// regard to case) and role name. CodeDenied with what would give it otherwise,
+// recorded as a refusal of what it is wanted for. When one pair has several ways
+// to STS, the first is meant.
+func (a *Access) FindAssignment(ctx context.Context, sess *Session, act Action, account, role string) (Assignment, error) {
 	as, err := a.c.Roles.Assignments(ctx, sess.Identity)
 	if err != nil {
 		return Assignment{}, err
@@ -192,7 +193,7 @@ func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, rol
 	if err != nil {
 		return Assignment{}, err
 	}
-	return Assignment{}, a.refuse(ctx, sess, ActionConsole, account+"/"+role,
+	return Assignment{}, a.refuse(ctx, sess, act, account+"/"+role,
 		Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).Fix("%s", wouldGive(missing)))
 }
 
