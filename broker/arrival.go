@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -73,15 +72,13 @@ func (s *SignIn) arrive(ctx context.Context, t *Trace, p Provider, u Unsolicited
 	if err != nil {
 		return nil, err
 	}
-	token, err := RandomSecret(s.c.Rand)
+	token, err := newSecret(s.c.Rand)
 	if err != nil {
-		return nil, fmt.Errorf("broker: random: %w", err)
+		return nil, err
 	}
-	binding := in.Binding
-	if len(binding.Reveal()) != 43 {
-		if binding, err = RandomSecret(s.c.Rand); err != nil {
-			return nil, fmt.Errorf("broker: random: %w", err)
-		}
+	binding, err := bindingFor(s.c.Rand, in.Binding)
+	if err != nil {
+		return nil, err
 	}
 	e := newEvent(ctx, s.c.Now(), ActionArrive, OutcomeOK)
 	e.Actor, e.Username, e.Target, e.TraceID = id.Subject, id.Username, string(p.ID), t.ID
@@ -147,7 +144,7 @@ func (s *SignIn) agree(ctx context.Context, t *Trace, in AgreeToSignIn) (SignedI
 	switch u, ok := p.IdP.(UnsolicitedReceiver); {
 	case a.Provider != p.ID:
 		return SignedIn{}, stale.Because(fmt.Errorf("the arrival was from %s, the agreement came to %s", a.Provider, p.ID))
-	case subtle.ConstantTimeCompare([]byte(a.BindingHash), []byte(in.Binding.Hash())) != 1:
+	case !boundTo(a.BindingHash, in.Binding):
 		return SignedIn{}, stale.Because(errors.New("binding cookie absent or different"))
 	case !s.c.Now().Before(a.ExpiresAt):
 		return SignedIn{}, stale.Because(fmt.Errorf("the question ended at %s", a.ExpiresAt))

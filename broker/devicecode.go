@@ -71,9 +71,9 @@ func (d *Devices) StartDevice(ctx context.Context, c Client, host string, need R
 	if err := d.count(ctx, "device-start/"+remote, maxStarts, DeviceCodeTTL); err != nil {
 		return DeviceStart{}, err
 	}
-	code, err := RandomSecret(d.c.Rand)
+	code, err := newSecret(d.c.Rand)
 	if err != nil {
-		return DeviceStart{}, fmt.Errorf("broker: random: %w", err)
+		return DeviceStart{}, err
 	}
 	key, now := "device/"+code.Hash(), d.c.Now()
 	r := deviceRecord{

@@ -164,9 +164,9 @@ func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Sec
 	if err := in.Check(); err != nil {
 		return Secret{}, err
 	}
-	code, err := RandomSecret(d.c.Rand)
+	code, err := newSecret(d.c.Rand)
 	if err != nil {
-		return Secret{}, fmt.Errorf("broker: random: %w", err)
+		return Secret{}, err
 	}
 	host := CleanLabel(in.Host, maxClientName)
 	_, refused := d.Admits(ctx, sess, in.Need)

@@ -26,9 +26,9 @@ const (
 
 // begin keeps the state sealed and returns the id that names it once.
 func (f *Factors) begin(ctx context.Context, sess *Session, purpose string, state []byte) (Secret, error) {
-	id, err := RandomSecret(f.c.Rand)
+	id, err := newSecret(f.c.Rand)
 	if err != nil {
-		return Secret{}, fmt.Errorf("broker: random: %w", err)
+		return Secret{}, err
 	}
 	return id, f.kept.put(ctx, ceremonyKey(id), ceremony{sess.Identity.Subject, sess.Key, purpose, state}, ChallengeTTL)
 }

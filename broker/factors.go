@@ -195,9 +195,9 @@ type Proven struct {
 // is released.
 func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Proven, error) {
 	ended := Errorf(CodeUnauthenticated, "Your session has ended.").Fix("Sign in again.")
-	token, err := RandomSecret(f.c.Rand)
+	token, err := newSecret(f.c.Rand)
 	if err != nil {
-		return Proven{}, fmt.Errorf("broker: random: %w", err)
+		return Proven{}, err
 	}
 	// The row may have changed since it was read: its tokens, or its end.
 	next, err := loadSession(ctx, f.c.Sessions, f.c.Sealer, sess.Key)
@@ -416,9 +416,9 @@ func (f *Factors) newRecovery(s Subject) (FactorRow, []Secret, error) {
 }
 
 func (f *Factors) newID() (string, error) {
-	s, err := RandomSecret(f.c.Rand)
+	s, err := newSecret(f.c.Rand)
 	if err != nil {
-		return "", fmt.Errorf("broker: random: %w", err)
+		return "", err
 	}
 	return s.Reveal()[:22], nil
 }

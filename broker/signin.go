@@ -3,9 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,13 +82,7 @@ func (s *SignIn) ProviderFor(email string) (Provider, bool) {
 }
 
 func (s *SignIn) provider(id ProviderID) (Provider, error) {
-	for _, p := range s.c.Providers {
-		if p.ID == id {
-			return p, nil
-		}
-	}
-	return Provider{}, Errorf(CodeNotFound, "There is no identity provider with this name.").
-		Fix("Go back to the sign-in page and choose one from the list.")
+	return findProvider(s.c.Providers, id, "Go back to the sign-in page and choose one from the list.")
 }
 
 // BeginSignIn asks for a sign-in at a provider.
@@ -135,25 +126,25 @@ func (s *SignIn) Begin(ctx context.Context, in BeginSignIn) (Begun, error) {
 		return Begun{TraceID: t.ID}, s.refuse(ctx, p.ID, t, err)
 	}
 	t.Pass("signin.begin", "sent to %s, return to %s", p.ID, r.ReturnTo)
-	if err := s.kept.put(ctx, pendingKey(r.State), newAuthRequestRecord(r, t.Steps()), SignInTTL); err != nil {
+	if err := s.kept.put(ctx, stateKey(pendingSignIn, r.State), newAuthRequestRecord(r, t.Steps()), SignInTTL); err != nil {
 		return Begun{TraceID: t.ID}, err
 	}
 	return Begun{Challenge: challenge, Binding: binding, TraceID: t.ID}, nil
 }
 
-func pendingKey(state string) string { return "signin/" + NewSecret(state).Hash() }
+const pendingSignIn = "signin"
 
 func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, error) {
-	var secrets [4]Secret
+	var secrets [3]Secret
 	for i := range secrets {
 		var err error
-		if secrets[i], err = RandomSecret(s.c.Rand); err != nil {
-			return AuthRequest{}, Secret{}, fmt.Errorf("broker: random: %w", err)
+		if secrets[i], err = newSecret(s.c.Rand); err != nil {
+			return AuthRequest{}, Secret{}, err
 		}
 	}
-	binding := in.Binding
-	if len(binding.Reveal()) != 43 {
-		binding = secrets[3]
+	binding, err := bindingFor(s.c.Rand, in.Binding)
+	if err != nil {
+		return AuthRequest{}, Secret{}, err
 	}
 	now := s.c.Now()
 	r := AuthRequest{
@@ -333,11 +324,8 @@ func lessThanAsked(p Provider) error {
 func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {
 	stale := Errorf(CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").
 		Fix("Start again from the portal.")
-	if in.State == "" || len(in.State) > 128 {
-		return AuthRequest{}, stale.Because(fmt.Errorf("%w (%d bytes)", errNoPending, len(in.State)))
-	}
 	var record authRequestRecord
-	err := s.kept.take(ctx, pendingKey(in.State), &record)
+	err := s.kept.takePending(ctx, pendingSignIn, in.State, &record)
 	if CodeOf(err) == CodeNotFound {
 		return AuthRequest{}, stale.Because(fmt.Errorf("%w: %w", errNoPending, err))
 	}
@@ -350,7 +338,7 @@ func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (Au
 	if r.Provider != in.Provider {
 		return AuthRequest{}, stale.Because(fmt.Errorf("request was for %s, answer came to %s (mix-up)", r.Provider, in.Provider))
 	}
-	if subtle.ConstantTimeCompare([]byte(r.BindingHash), []byte(in.Binding.Hash())) != 1 {
+	if !boundTo(r.BindingHash, in.Binding) {
 		return AuthRequest{}, Errorf(CodeUnauthenticated, "This sign-in was begun in another browser.").
 			Fix("Start again from the portal, and let the browser keep its cookies.").
 			Because(fmt.Errorf("binding cookie absent or different"))
@@ -363,12 +351,11 @@ func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (Au
 }
 
 func (s *SignIn) guardReplay(ctx context.Context, t *Trace, p ProviderID, auth Authentication) error {
-	ttl := auth.ReplayExpires.Sub(s.c.Now())
-	if auth.ReplayID == "" || ttl <= 0 {
-		return fmt.Errorf("broker: adapter of %s gave no replay guard", p)
+	key, ttl, err := replayMark(p, auth.ReplayID, auth.ReplayExpires, s.c.Now())
+	if err != nil {
+		return err
 	}
-	sum := sha256.Sum256([]byte(string(p) + "\x00" + auth.ReplayID))
-	fresh, err := s.c.State.PutIfAbsent(ctx, "replay/"+hex.EncodeToString(sum[:]), []byte{1}, ttl+time.Minute)
+	fresh, err := s.c.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
 	if err != nil {
 		return err
 	}
@@ -385,9 +372,9 @@ func (s *SignIn) guardReplay(ctx context.Context, t *Trace, p ProviderID, auth A
 // nothing, a session without an event would.
 func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, auth Authentication, id Identity) (SignedIn, error) {
 	now := s.c.Now()
-	token, err := RandomSecret(s.c.Rand)
+	token, err := newSecret(s.c.Rand)
 	if err != nil {
-		return SignedIn{}, fmt.Errorf("broker: random: %w", err)
+		return SignedIn{}, err
 	}
 	sess := &Session{
 		Key: token.Hash(), Identity: id, NameID: auth.NameID, SessionIndex: auth.SessionIndex,

@@ -51,13 +51,13 @@ type familyRecord struct {
 // and its first tokens. The event comes before anything that works.
 func (d *Devices) open(ctx context.Context, source *Session, client SessionClient) (TokenSet, *Session, error) {
 	now := d.c.Now()
-	family, err := RandomSecret(d.c.Rand)
+	family, err := newSecret(d.c.Rand)
 	if err != nil {
-		return TokenSet{}, nil, fmt.Errorf("broker: random: %w", err)
+		return TokenSet{}, nil, err
 	}
-	secret, err := RandomSecret(d.c.Rand)
+	secret, err := newSecret(d.c.Rand)
 	if err != nil {
-		return TokenSet{}, nil, fmt.Errorf("broker: random: %w", err)
+		return TokenSet{}, nil, err
 	}
 	sess := &Session{
 		Key: family.Hash(), Identity: source.Identity, NameID: source.NameID, SessionIndex: source.SessionIndex,
@@ -94,9 +94,9 @@ func joinRefresh(family, secret Secret) Secret {
 
 // access makes an access token for a program's session.
 func (d *Devices) access(ctx context.Context, sess *Session) (TokenSet, error) {
-	token, err := RandomSecret(d.c.Rand)
+	token, err := newSecret(d.c.Rand)
 	if err != nil {
-		return TokenSet{}, fmt.Errorf("broker: random: %w", err)
+		return TokenSet{}, err
 	}
 	now := d.c.Now()
 	ttl := min(AccessTokenTTL, sess.ExpiresAt.Sub(now)).Truncate(time.Second)
@@ -268,9 +268,9 @@ func deriveSecret(before Secret, nonce []byte) Secret {
 }
 
 func (d *Devices) rotate(ctx context.Context, key string, raw []byte, r familyRecord, secret Secret) (Secret, bool, error) {
-	nonce, err := RandomSecret(d.c.Rand)
+	nonce, err := newSecret(d.c.Rand)
 	if err != nil {
-		return Secret{}, false, fmt.Errorf("broker: random: %w", err)
+		return Secret{}, false, err
 	}
 	now := d.c.Now()
 	next := deriveSecret(secret, []byte(nonce.Reveal()))
