@@ -62,29 +62,25 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 	if token.IsZero() {
 		return nil, ended
 	}
-	row, err := a.c.Sessions.Session(ctx, token.Hash())
+	sess, err := loadSession(ctx, a.c.Sessions, a.c.Sealer, token.Hash())
 	if CodeOf(err) == CodeNotFound {
-		return nil, ended
+		return nil, ended.Because(err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	now := a.c.Now()
-	if !now.Before(row.ExpiresAt) || now.Sub(row.LastUsedAt) >= a.c.Limits.Idle || !row.CreatedAt.After(row.RevokedBefore) {
-		if err := a.c.Sessions.DeleteSession(ctx, row.Key); err != nil {
-			return nil, err
-		}
-		return nil, ended
-	}
-	sess, err := decodeSession(row, a.c.Sealer)
 	if err != nil {
 		return nil, err
 	}
 	if !sess.IsBrowser() { // a program shows an access token, see [Devices.Authenticate]
 		return nil, ended
 	}
-	if now.Sub(row.LastUsedAt) >= min(touchEvery, a.c.Limits.Idle/4) {
-		if err := a.c.Sessions.TouchSession(ctx, row.Key, now); err != nil {
+	now := a.c.Now()
+	if sess.over(now) || now.Sub(sess.LastUsedAt) >= a.c.Limits.Idle {
+		if err := a.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
+			return nil, err
+		}
+		return nil, ended
+	}
+	if now.Sub(sess.LastUsedAt) >= min(touchEvery, a.c.Limits.Idle/4) {
+		if err := a.c.Sessions.TouchSession(ctx, sess.Key, now); err != nil {
 			return nil, err
 		}
 		sess.LastUsedAt = now
@@ -180,9 +176,10 @@ func GoPath(as Assignment, d Destination) string {
 }
 
 // FindAssignment returns the assignment for an account (id, or name without
-// regard to case) and role name. CodeDenied with what would give it otherwise.
-// When one pair has several ways to STS, the first is meant.
-func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, role string) (Assignment, error) {
+// regard to case) and role name. CodeDenied with what would give it otherwise,
+// recorded as a refusal of what it is wanted for. When one pair has several ways
+// to STS, the first is meant.
+func (a *Access) FindAssignment(ctx context.Context, sess *Session, act Action, account, role string) (Assignment, error) {
 	as, err := a.c.Roles.Assignments(ctx, sess.Identity)
 	if err != nil {
 		return Assignment{}, err
@@ -196,7 +193,7 @@ func (a *Access) FindAssignment(ctx context.Context, sess *Session, account, rol
 	if err != nil {
 		return Assignment{}, err
 	}
-	return Assignment{}, a.refuse(ctx, sess, ActionConsole, account+"/"+role,
+	return Assignment{}, a.refuse(ctx, sess, act, account+"/"+role,
 		Errorf(CodeDenied, "You do not have the role %q in the account %q.", role, account).Fix("%s", wouldGive(missing)))
 }
 
@@ -252,7 +249,7 @@ func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (Role
 	require := x.Require
 	require.MFA = require.MFA || a.c.MFA[sess.Identity.Subject.Provider].Enforced(now)
 	if missing := require.Unmet(sess.Identity, now); missing != nil {
-		return RoleSession{}, stepUpError(x, missing)
+		return RoleSession{}, stepUpError(sess, x, missing)
 	}
 	assertion, err := a.assertion(ctx, sess, x, duration)
 	if err != nil {
@@ -271,7 +268,7 @@ func (a *Access) assume(ctx context.Context, sess *Session, in AssumeRole) (Role
 	return rs, nil
 }
 
-func stepUpError(x Assignment, missing *StepUp) *Error {
+func stepUpError(sess *Session, x Assignment, missing *StepUp) *Error {
 	e := &Error{Code: CodeStepUp, StepUp: missing}
 	switch {
 	case missing.MFA:
@@ -280,6 +277,13 @@ func stepUpError(x Assignment, missing *StepUp) *Error {
 	default:
 		e.Message = fmt.Sprintf("%s in %s needs a sign-in of the last %s, and yours is older.", x.Role, x.Account.Name, missing.MaxAuthAge)
 		e.Remedy = "Sign in again."
+	}
+	if !sess.IsBrowser() { // its proof is that of the sign-in that let it in, and stays so
+		flag := "--max-age " + missing.MaxAuthAge.String()
+		if missing.MFA {
+			flag = "--mfa"
+		}
+		e.Remedy = "Let the program in anew: rolegate login " + flag + ", or sign in with it again and use your second factor in the browser first."
 	}
 	return e
 }
@@ -321,11 +325,10 @@ func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error)
 	if !sess.IsBrowser() {
 		holder = sess.Client.Source
 	}
-	row, err := a.c.Sessions.Session(ctx, holder)
-	if err != nil {
+	latest, err := loadSession(ctx, a.c.Sessions, a.c.Sealer, holder)
+	if CodeOf(err) == CodeNotFound {
 		return Tokens{}, again.Because(err)
 	}
-	latest, err := decodeSession(row, a.c.Sealer)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -345,7 +348,7 @@ func (a *Access) freshTokens(ctx context.Context, sess *Session) (Tokens, error)
 	if err != nil {
 		return Tokens{}, err
 	}
-	err = a.c.Sessions.ReplaceBody(ctx, newRow.Key, newRow.Body)
+	err = a.c.Sessions.ReplaceSession(ctx, holder, newRow)
 	if CodeOf(err) == CodeNotFound {
 		return Tokens{}, again.Because(err) // signed out while the tokens were fetched
 	}

@@ -258,11 +258,11 @@ func TestFindAssignment(t *testing.T) {
 	r := newRig(t)
 	s := r.signIn(t)
 	for _, tt := range []struct{ account, role string }{{"111122223333", "Admin"}, {"PROD", "admin"}} {
-		if _, err := r.acc.FindAssignment(t.Context(), s, tt.account, tt.role); err != nil {
+		if _, err := r.acc.FindAssignment(t.Context(), s, broker.ActionConsole, tt.account, tt.role); err != nil {
 			t.Errorf("%v: %v", tt, err)
 		}
 	}
-	_, err := r.acc.FindAssignment(t.Context(), s, "prod", "Root")
+	_, err := r.acc.FindAssignment(t.Context(), s, broker.ActionConsole, "prod", "Root")
 	if e := r.lastEvent(t); broker.CodeOf(err) != broker.CodeDenied || e.Outcome != broker.OutcomeRefused || e.Target != "prod/Root" {
 		t.Errorf("error %v, event %+v", err, e)
 	}
@@ -280,7 +280,7 @@ func TestFindAssignmentSaysWhatWouldGive(t *testing.T) {
 		{"Root", `The rule "roots" gives it to members of aws-root or wheel; the rule "on call" would give it, but does not hold for you now. Ask your administrator; groups are read when you sign in.`},
 		{"Ghost", "Ask your administrator for access, or choose another role in the portal."},
 	} {
-		_, err := r.acc.FindAssignment(t.Context(), s, "prod", tt.role)
+		_, err := r.acc.FindAssignment(t.Context(), s, broker.ActionConsole, "prod", tt.role)
 		if got := broker.Remedy(err); broker.CodeOf(err) != broker.CodeDenied || got != tt.want {
 			t.Errorf("%s: %v: %q, want %q", tt.role, err, got, tt.want)
 		}

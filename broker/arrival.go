@@ -2,8 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -74,15 +72,13 @@ func (s *SignIn) arrive(ctx context.Context, t *Trace, p Provider, u Unsolicited
 	if err != nil {
 		return nil, err
 	}
-	token, err := RandomSecret(s.c.Rand)
+	token, err := newSecret(s.c.Rand)
 	if err != nil {
-		return nil, fmt.Errorf("broker: random: %w", err)
+		return nil, err
 	}
-	binding := in.Binding
-	if len(binding.Reveal()) != 43 {
-		if binding, err = RandomSecret(s.c.Rand); err != nil {
-			return nil, fmt.Errorf("broker: random: %w", err)
-		}
+	binding, err := bindingFor(s.c.Rand, in.Binding)
+	if err != nil {
+		return nil, err
 	}
 	e := newEvent(ctx, s.c.Now(), ActionArrive, OutcomeOK)
 	e.Actor, e.Username, e.Target, e.TraceID = id.Subject, id.Username, string(p.ID), t.ID
@@ -90,20 +86,12 @@ func (s *SignIn) arrive(ctx context.Context, t *Trace, p Provider, u Unsolicited
 		return nil, err
 	}
 	t.Pass("signin.ask", "the person is asked before a session begins")
-	b, err := json.Marshal(arrivalRecord{
+	if err := s.kept.put(ctx, arrivalKey(token), arrivalRecord{
 		Provider: p.ID, BindingHash: binding.Hash(), TraceID: t.ID, TraceSteps: t.Steps(), ExpiresAt: s.c.Now().Add(ArrivalTTL),
 		SubjectID: auth.Subject.ID, NameIDFormat: auth.NameIDFormat, NameID: auth.NameID, Claims: auth.Claims, AuthnContext: auth.AuthnContext,
 		AuthnInstant: auth.AuthnInstant, SessionIndex: auth.SessionIndex, NotOnOrAfter: auth.NotOnOrAfter,
 		LogoutHint: auth.LogoutHint.Reveal(), ReplayID: auth.ReplayID, ReplayExpires: auth.ReplayExpires,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("broker: encode arrival: %w", err)
-	}
-	key := arrivalKey(token)
-	if b, err = s.c.Sealer.Seal(b, key); err != nil {
-		return nil, fmt.Errorf("broker: seal arrival: %w", err)
-	}
-	if err := s.c.State.Put(ctx, key, b, ArrivalTTL); err != nil {
+	}, ArrivalTTL); err != nil {
 		return nil, err
 	}
 	return &Arrival{Token: token, Binding: binding, Provider: p, Identity: id}, nil
@@ -143,27 +131,20 @@ func (s *SignIn) agree(ctx context.Context, t *Trace, in AgreeToSignIn) (SignedI
 	if len(in.Token.Reveal()) != 43 {
 		return SignedIn{}, stale.Because(errors.New("no token of an arrival"))
 	}
-	key := arrivalKey(in.Token)
-	b, err := s.c.State.Take(ctx, key)
+	var a arrivalRecord
+	err = s.kept.take(ctx, arrivalKey(in.Token), &a)
 	if CodeOf(err) == CodeNotFound {
-		return SignedIn{}, stale.Because(errors.New("no arrival under this token"))
+		return SignedIn{}, stale.Because(fmt.Errorf("no arrival under this token: %w", err))
 	}
 	if err != nil {
 		return SignedIn{}, err
-	}
-	if b, err = s.c.Sealer.Open(b, key); err != nil {
-		return SignedIn{}, fmt.Errorf("broker: open arrival: %w", err)
-	}
-	var a arrivalRecord
-	if err := json.Unmarshal(b, &a); err != nil {
-		return SignedIn{}, fmt.Errorf("broker: decode arrival: %w", err)
 	}
 	t.ID = a.TraceID
 	t.prepend(a.TraceSteps)
 	switch u, ok := p.IdP.(UnsolicitedReceiver); {
 	case a.Provider != p.ID:
 		return SignedIn{}, stale.Because(fmt.Errorf("the arrival was from %s, the agreement came to %s", a.Provider, p.ID))
-	case subtle.ConstantTimeCompare([]byte(a.BindingHash), []byte(in.Binding.Hash())) != 1:
+	case !boundTo(a.BindingHash, in.Binding):
 		return SignedIn{}, stale.Because(errors.New("binding cookie absent or different"))
 	case !s.c.Now().Before(a.ExpiresAt):
 		return SignedIn{}, stale.Because(fmt.Errorf("the question ended at %s", a.ExpiresAt))

@@ -140,13 +140,14 @@ func TestAttackTable(t *testing.T) {
 		}
 		counts[title] = [2]int{lines, len(distinct)}
 	}
-	for title, floor := range map[string]int{"SAML": 45, "OpenID Connect": 25, "Logout": 40, "What must pass": 10} {
+	for title, floor := range map[string]int{"SAML": 45, "OpenID Connect": 25, "Logout": 40, "The store": 20, "What must pass": 10} {
 		if counts[title][1] < floor {
 			t.Errorf("%s: %d tests, at least %d are wanted", title, counts[title][1], floor)
 		}
 	}
-	want := fmt.Sprintf("%d attacks on SAML in %d tests, %d on OpenID Connect in %d, %d on logout in\n%d, and %d legal varieties in %d.",
+	want := fmt.Sprintf("%d attacks on SAML in %d tests, %d on OpenID Connect in %d, %d on logout in\n%d, %d on the store in %d, and %d legal varieties in %d.",
 		counts["SAML"][0], counts["SAML"][1], counts["OpenID Connect"][0], counts["OpenID Connect"][1], counts["Logout"][0], counts["Logout"][1],
+		counts["The store"][0], counts["The store"][1],
 		counts["What must pass"][0], counts["What must pass"][1])
 	if !strings.Contains(doc, want) {
 		t.Errorf("the counts are: %s", want)

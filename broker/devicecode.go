@@ -1,9 +1,7 @@
 package broker
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +47,7 @@ type deviceRecord struct {
 	ClientName string        `json:"name"`
 	Host       string        `json:"host,omitempty"`
 	Remote     string        `json:"remote"`
+	Need       Requirement   `json:"need,omitzero"` // of the sign-in, as the program asks
 	Status     deviceStatus  `json:"status"`
 	Source     string        `json:"source,omitempty"` // key of the approving session
 	Interval   time.Duration `json:"interval"`
@@ -65,38 +64,35 @@ type DeviceStart struct {
 	Interval   time.Duration
 }
 
-// StartDevice makes a device code for a client that says it runs on host.
-// CodeRateLimited when one address asks for too many.
-func (d *Devices) StartDevice(ctx context.Context, c Client, host string) (DeviceStart, error) {
+// StartDevice makes a device code for a client that says it runs on host and
+// needs that of the sign-in. CodeRateLimited when one address asks for too many.
+func (d *Devices) StartDevice(ctx context.Context, c Client, host string, need Requirement) (DeviceStart, error) {
 	remote := RequestFrom(ctx).Remote
 	if err := d.count(ctx, "device-start/"+remote, maxStarts, DeviceCodeTTL); err != nil {
 		return DeviceStart{}, err
 	}
-	code, err := RandomSecret(d.c.Rand)
+	code, err := newSecret(d.c.Rand)
 	if err != nil {
-		return DeviceStart{}, fmt.Errorf("broker: random: %w", err)
+		return DeviceStart{}, err
 	}
 	key, now := "device/"+code.Hash(), d.c.Now()
-	b, err := json.Marshal(deviceRecord{
-		ClientID: c.ID, ClientName: c.Name, Host: CleanLabel(host, maxClientName), Remote: remote, Status: devicePending,
+	r := deviceRecord{
+		ClientID: c.ID, ClientName: c.Name, Host: CleanLabel(host, maxClientName), Remote: remote, Need: need, Status: devicePending,
 		Interval: DevicePollInterval, CreatedAt: now, ExpiresAt: now.Add(DeviceCodeTTL),
-	})
-	if err != nil {
-		return DeviceStart{}, fmt.Errorf("broker: encode device grant: %w", err)
 	}
 	for range 5 {
 		user, err := d.userCode()
 		if err != nil {
 			return DeviceStart{}, err
 		}
-		fresh, err := d.c.State.PutIfAbsent(ctx, userCodeKey(user), []byte(key), DeviceCodeTTL)
+		fresh, err := d.kept.putIfAbsent(ctx, userCodeKey(user), key, DeviceCodeTTL)
 		if err != nil {
 			return DeviceStart{}, err
 		}
 		if !fresh {
 			continue
 		}
-		if err := d.c.State.Put(ctx, key, b, deviceKept); err != nil {
+		if err := d.kept.put(ctx, key, r, deviceKept); err != nil {
 			return DeviceStart{}, err
 		}
 		return DeviceStart{DeviceCode: code, UserCode: user[:4] + "-" + user[4:], ExpiresIn: DeviceCodeTTL, Interval: DevicePollInterval}, nil
@@ -140,6 +136,7 @@ type DeviceRequest struct {
 	Host     string // what the program says; not verified
 	Remote   string // address that asked
 	AskedAt  time.Time
+	Need     Requirement
 }
 
 // FindDevice returns the pending request behind a user code. Each call counts
@@ -151,7 +148,7 @@ func (d *Devices) FindDevice(ctx context.Context, sess *Session, userCode string
 		return DeviceRequest{}, err
 	}
 	user := normalUserCode(userCode)
-	return DeviceRequest{UserCode: user[:4] + "-" + user[4:], Client: r.ClientName, Host: r.Host, Remote: r.Remote, AskedAt: r.CreatedAt}, nil
+	return DeviceRequest{UserCode: user[:4] + "-" + user[4:], Client: r.ClientName, Host: r.Host, Remote: r.Remote, AskedAt: r.CreatedAt, Need: r.Need}, nil
 }
 
 var errUserCode = Errorf(CodeNotFound, "No sign-in is waiting under this code.").
@@ -167,17 +164,11 @@ func (d *Devices) findDevice(ctx context.Context, sess *Session, userCode string
 	if len(normalUserCode(userCode)) != 8 {
 		return "", nil, r, errUserCode
 	}
-	b, err := d.c.State.Get(ctx, userCodeKey(userCode))
-	if CodeOf(err) == CodeNotFound {
-		return "", nil, r, errUserCode
+	if _, err = d.kept.get(ctx, userCodeKey(userCode), &key); err == nil {
+		raw, err = d.kept.get(ctx, key, &r)
 	}
-	if err != nil {
-		return "", nil, r, err
-	}
-	key = string(b)
-	raw, r, err = d.device(ctx, key)
 	if CodeOf(err) == CodeNotFound {
-		return "", nil, r, errUserCode
+		return "", nil, r, errUserCode.Because(err)
 	}
 	if err != nil {
 		return "", nil, r, err
@@ -188,21 +179,10 @@ func (d *Devices) findDevice(ctx context.Context, sess *Session, userCode string
 	return key, raw, r, nil
 }
 
-func (d *Devices) device(ctx context.Context, key string) ([]byte, deviceRecord, error) {
-	var r deviceRecord
-	raw, err := d.c.State.Get(ctx, key)
-	if err != nil {
-		return nil, r, err
-	}
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, r, fmt.Errorf("broker: decode device grant: %w", err)
-	}
-	return raw, r, nil
-}
-
 // DecideDevice approves or denies the pending request behind a user code; the
 // decision is final. It counts as [Devices.FindDevice] does. CodeUnauthenticated
-// when the person's session is a program's own.
+// when the person's session is a program's own; CodeStepUp, recorded, as
+// [Devices.Admits], and then nothing is decided.
 func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode string, approve bool) error {
 	if !sess.IsBrowser() {
 		return Errorf(CodeUnauthenticated, "Only a person in a browser can approve a sign-in.")
@@ -212,7 +192,9 @@ func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode stri
 		return err
 	}
 	var refused error
-	if !approve {
+	if approve {
+		_, refused = d.Admits(ctx, sess, r.Need)
+	} else {
 		refused = Errorf(CodeDenied, "The person refused.")
 	}
 	e := d.event(ctx, sess, ActionClient, refused)
@@ -221,17 +203,21 @@ func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode stri
 	if err := d.c.Events.Record(ctx, e); err != nil {
 		return err
 	}
+	if approve && refused != nil {
+		return refused
+	}
 	for range 10 { // the program polls meanwhile
 		next := r
 		next.Status, next.Source = deviceDenied, ""
 		if approve {
 			next.Status, next.Source = deviceApproved, sess.Key
 		}
-		done, err := d.swapDevice(ctx, key, raw, next)
+		done, err := d.swapDevice(ctx, key, raw, r, next)
 		if err != nil || done {
 			return err
 		}
-		if raw, r, err = d.device(ctx, key); err != nil {
+		r = deviceRecord{}
+		if raw, err = d.kept.get(ctx, key, &r); err != nil {
 			return err
 		}
 		if r.Status != devicePending {
@@ -241,19 +227,15 @@ func (d *Devices) DecideDevice(ctx context.Context, sess *Session, userCode stri
 	return Errorf(CodeConflict, "The request changed while you answered.").Fix("Try again.")
 }
 
-func (d *Devices) swapDevice(ctx context.Context, key string, raw []byte, next deviceRecord) (bool, error) {
-	b, err := json.Marshal(next)
-	if err != nil {
-		return false, fmt.Errorf("broker: encode device grant: %w", err)
-	}
-	if bytes.Equal(b, raw) {
+func (d *Devices) swapDevice(ctx context.Context, key string, raw []byte, r, next deviceRecord) (bool, error) {
+	if next == r {
 		return true, nil
 	}
 	left := next.CreatedAt.Add(deviceKept).Sub(d.c.Now())
 	if left <= 0 {
 		return false, Errorf(CodeUnauthenticated, "This device code has expired.").Because(ErrDeviceCodeExpired)
 	}
-	return d.c.State.Swap(ctx, key, raw, b, left)
+	return d.kept.swap(ctx, key, raw, next, left)
 }
 
 // PollDevice answers a program that asks for its tokens: CodePending,
@@ -264,9 +246,10 @@ func (d *Devices) PollDevice(ctx context.Context, c Client, code Secret) (TokenS
 	key := "device/" + code.Hash()
 	dead := Errorf(CodeUnauthenticated, "This device code is not valid, or not any more.").Fix("Sign in again with the program.")
 	for range 10 {
-		raw, r, err := d.device(ctx, key)
+		var r deviceRecord
+		raw, err := d.kept.get(ctx, key, &r)
 		if CodeOf(err) == CodeNotFound {
-			return TokenSet{}, dead
+			return TokenSet{}, dead.Because(err)
 		}
 		if err != nil {
 			return TokenSet{}, err
@@ -278,7 +261,7 @@ func (d *Devices) PollDevice(ctx context.Context, c Client, code Secret) (TokenS
 		if err != nil {
 			return TokenSet{}, err
 		}
-		done, err := d.swapDevice(ctx, key, raw, next)
+		done, err := d.swapDevice(ctx, key, raw, r, next)
 		if err != nil {
 			return TokenSet{}, err
 		}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -21,13 +20,15 @@ const CodeTTL = time.Minute
 // spentTTL is how long a used code is remembered, to notice a second use.
 const spentTTL = 10 * time.Minute
 
-// DevicesConfig holds what [Devices] works with. All fields but Now and Rand
-// are needed.
+// DevicesConfig holds what [Devices] works with. All fields but MFA, Roles, Now
+// and Rand are needed.
 type DevicesConfig struct {
 	State    StateStore
 	Sessions SessionStore
 	Events   Recorder
 	Sealer   Sealer
+	MFA      map[ProviderID]MFAPolicy
+	Roles    RoleMapper       // nil: the roles' requirements are not looked at before they are used
 	Now      func() time.Time // nil: time.Now
 	Rand     io.Reader        // nil: crypto/rand
 }
@@ -35,7 +36,10 @@ type DevicesConfig struct {
 // Devices is the use case of letting a program act for a person: OAuth 2.0
 // authorization code with PKCE (RFC 7636, RFC 8252), device code (RFC 8628),
 // and the tokens of both.
-type Devices struct{ c DevicesConfig }
+type Devices struct {
+	c    DevicesConfig
+	kept sealedState
+}
 
 // NewDevices returns the use case.
 func NewDevices(c DevicesConfig) *Devices {
@@ -45,7 +49,7 @@ func NewDevices(c DevicesConfig) *Devices {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Devices{c: c}
+	return &Devices{c: c, kept: sealedState{c.State, c.Sealer}}
 }
 
 // Now is the clock that codes and tokens are measured by.
@@ -60,7 +64,8 @@ type Authorize struct {
 	State           string
 	Challenge       string
 	ChallengeMethod string
-	Host            string // where the program says it runs
+	Host            string      // where the program says it runs
+	Need            Requirement // of the sign-in, as the program asks
 }
 
 var (
@@ -108,8 +113,49 @@ type codeRecord struct {
 	Spent     string    `json:"spent,omitempty"` // key of the session it was used for
 }
 
+// Admits returns nil if the session may let a program in that asks for need.
+// CodeStepUp when it has proven less than that, than its provider's settings
+// want, or than each of the person's roles does. With nil, some reports that
+// some of the roles need more: to the program they stay closed.
+func (d *Devices) Admits(ctx context.Context, sess *Session, need Requirement) (some bool, err error) {
+	now, policy := d.c.Now(), d.c.MFA[sess.Identity.Subject.Provider]
+	if missing := need.Unmet(sess.Identity, now); missing != nil {
+		e := &Error{Code: CodeStepUp, StepUp: missing, Message: "The program asks for a stronger sign-in than you have.", Remedy: proveAndBack}
+		if !missing.MFA {
+			e.Remedy = "Sign in again. You come back here."
+		}
+		return false, e
+	}
+	if sess.Identity.MFA {
+		return false, nil
+	}
+	all := policy.Programs || policy.Enforced(now)
+	if !all && d.c.Roles != nil {
+		as, err := d.c.Roles.Assignments(ctx, sess.Identity)
+		if err != nil {
+			return false, err
+		}
+		closed := 0
+		for _, x := range as {
+			if x.Require.MFA {
+				closed++
+			}
+		}
+		some, all = closed > 0, closed > 0 && closed == len(as)
+	}
+	if !all {
+		return some, nil
+	}
+	return false, &Error{
+		Code: CodeStepUp, StepUp: &StepUp{MFA: true}, Remedy: proveAndBack,
+		Message: "A program that acts for you needs a second factor, and your sign-in did not prove one.",
+	}
+}
+
+const proveAndBack = "Prove your second factor. You come back here."
+
 // Approve records that the person lets the program act for them and returns the
-// code for it.
+// code for it. CodeStepUp, recorded, as [Devices.Admits].
 func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Secret, error) {
 	c, err := d.CheckClient(in)
 	if err != nil {
@@ -118,24 +164,24 @@ func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Sec
 	if err := in.Check(); err != nil {
 		return Secret{}, err
 	}
-	code, err := RandomSecret(d.c.Rand)
+	code, err := newSecret(d.c.Rand)
 	if err != nil {
-		return Secret{}, fmt.Errorf("broker: random: %w", err)
+		return Secret{}, err
 	}
 	host := CleanLabel(in.Host, maxClientName)
-	e := d.event(ctx, sess, ActionClient, nil)
+	_, refused := d.Admits(ctx, sess, in.Need)
+	e := d.event(ctx, sess, ActionClient, refused)
 	e.Target, e.Detail = c.Name, map[string]string{"by": "authorization code", "host": host}
 	if err := d.c.Events.Record(ctx, e); err != nil {
 		return Secret{}, err
 	}
-	b, err := json.Marshal(codeRecord{
+	if refused != nil {
+		return Secret{}, refused
+	}
+	return code, d.kept.put(ctx, "code/"+code.Hash(), codeRecord{
 		ClientID: c.ID, Redirect: in.RedirectURI, Challenge: in.Challenge, Source: sess.Key, Host: host,
 		Remote: RequestFrom(ctx).Remote, ExpiresAt: d.c.Now().Add(CodeTTL),
-	})
-	if err != nil {
-		return Secret{}, fmt.Errorf("broker: encode code: %w", err)
-	}
-	return code, d.c.State.Put(ctx, "code/"+code.Hash(), b, CodeTTL)
+	}, CodeTTL)
 }
 
 // Deny records that the person does not let the program in.
@@ -156,16 +202,13 @@ func (d *Devices) Deny(ctx context.Context, sess *Session, in Authorize) error {
 func (d *Devices) RedeemCode(ctx context.Context, c Client, code Secret, redirect string, verifier Secret) (TokenSet, error) {
 	dead := Errorf(CodeUnauthenticated, "This sign-in code is not valid, or not any more.").Fix("Sign in again with the program.")
 	key := "code/" + code.Hash()
-	b, err := d.c.State.Take(ctx, key)
+	var r codeRecord
+	err := d.kept.take(ctx, key, &r)
 	if CodeOf(err) == CodeNotFound {
-		return TokenSet{}, dead
+		return TokenSet{}, dead.Because(err)
 	}
 	if err != nil {
 		return TokenSet{}, err
-	}
-	var r codeRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return TokenSet{}, fmt.Errorf("broker: decode code: %w", err)
 	}
 	if r.Spent != "" {
 		if err := d.end(ctx, r.Spent, "a sign-in code was used twice"); err != nil {
@@ -194,27 +237,20 @@ func (d *Devices) RedeemCode(ctx context.Context, c Client, code Secret, redirec
 		return TokenSet{}, err
 	}
 	r.Spent = sess.Key
-	if b, err = json.Marshal(r); err != nil {
-		return TokenSet{}, fmt.Errorf("broker: encode code: %w", err)
-	}
-	return out, d.c.State.Put(ctx, key, b, spentTTL)
+	return out, d.kept.put(ctx, key, r, spentTTL)
 }
 
 // source is the browser session in which a person approved.
 func (d *Devices) source(ctx context.Context, key string) (*Session, error) {
 	gone := Errorf(CodeUnauthenticated, "The session in which this was approved has ended.").Fix("Sign in again with the program.")
-	row, err := d.c.Sessions.Session(ctx, key)
+	sess, err := loadSession(ctx, d.c.Sessions, d.c.Sealer, key)
 	if CodeOf(err) == CodeNotFound {
-		return nil, gone
+		return nil, gone.Because(err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	sess, err := decodeSession(row, d.c.Sealer)
-	if err != nil {
-		return nil, err
-	}
-	if !sess.IsBrowser() || !d.c.Now().Before(sess.ExpiresAt) || !row.CreatedAt.After(row.RevokedBefore) {
+	if !sess.IsBrowser() || sess.over(d.c.Now()) {
 		return nil, gone
 	}
 	return sess, nil

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func TestCodeRace(t *testing.T) {
 func TestDeviceRace(t *testing.T) {
 	r := newRig(t)
 	sess, cli := r.signIn(t), r.cli(t)
-	d, err := r.dev.StartDevice(t.Context(), cli, "host")
+	d, err := r.dev.StartDevice(t.Context(), cli, "host", broker.Requirement{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,5 +165,133 @@ func TestCleanLabel(t *testing.T) {
 	}
 	if got := broker.CleanLabel("abcdef", 5); got != "abcde" {
 		t.Error(got)
+	}
+}
+
+// TestProgramsNeedProof ensures that no program is let in from a sign-in that
+// proved less than the settings, the roles or the program want, by either way,
+// that the refusal is an event, and that nothing is decided by it.
+func TestProgramsNeedProof(t *testing.T) {
+	mfa := broker.Requirement{MFA: true}
+	tests := []struct {
+		name   string
+		policy broker.MFAPolicy
+		roles  []broker.Requirement
+		need   broker.Requirement
+		want   broker.Code
+		some   bool
+	}{
+		{name: "nothing asks for it", roles: []broker.Requirement{{}}},
+		{name: "the provider's settings", policy: broker.MFAPolicy{Programs: true}, roles: []broker.Requirement{{}}, want: broker.CodeStepUp},
+		{name: "own factor is enforced", policy: broker.MFAPolicy{Own: broker.OwnFactorRequired}, roles: []broker.Requirement{{}}, want: broker.CodeStepUp},
+		{name: "own factor will be enforced", policy: broker.MFAPolicy{Own: broker.OwnFactorRequired, EnrolUntil: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}, roles: []broker.Requirement{{}}},
+		{name: "every role", roles: []broker.Requirement{mfa, mfa}, want: broker.CodeStepUp},
+		{name: "some roles", roles: []broker.Requirement{{}, mfa}, some: true},
+		{name: "no roles"},
+		{name: "the program", roles: []broker.Requirement{{}}, need: mfa, want: broker.CodeStepUp},
+		{name: "the program asks for a fresh one", roles: []broker.Requirement{{}}, need: broker.Requirement{MaxAuthAge: time.Minute}, want: broker.CodeStepUp},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.aws.assignments = nil
+			for _, need := range tt.roles {
+				r.aws.assignments = append(r.aws.assignments, broker.Assignment{Require: need})
+			}
+			r.dev = broker.NewDevices(broker.DevicesConfig{
+				State: r.mem, Sessions: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now, Roles: r.aws,
+				MFA: map[broker.ProviderID]broker.MFAPolicy{"okta": tt.policy},
+			})
+			r.idp.auth.AuthnContext.ACR = ""
+			weak := r.signIn(t)
+			r.clock = r.clock.Add(2 * time.Minute)
+			some, err := r.dev.Admits(t.Context(), weak, tt.need)
+			wantCode(t, "the page", tt.want, err)
+			if some != tt.some {
+				t.Errorf("some roles stay closed: %t", some)
+			}
+			d, err := r.dev.StartDevice(t.Context(), r.cli(t), "laptop", tt.need)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := broker.Authorize{
+				ClientID: broker.CLIClientID, RedirectURI: "http://127.0.0.1:1/", ResponseType: "code", State: "s",
+				Challenge: strings.Repeat("c", 43), ChallengeMethod: "S256", Need: tt.need,
+			}
+			_, err = r.dev.Approve(t.Context(), weak, in)
+			wantCode(t, "authorization code", tt.want, err)
+			wantCode(t, "device code", tt.want, r.dev.DecideDevice(t.Context(), weak, d.UserCode, true))
+			if e := r.lastEvent(t); e.Action != broker.ActionClient || e.Code != tt.want || (e.Outcome == broker.OutcomeOK) != (tt.want == "") {
+				t.Errorf("event %+v", e)
+			}
+			if tt.want == "" {
+				return
+			}
+			_, err = r.dev.PollDevice(t.Context(), r.cli(t), d.DeviceCode)
+			wantCode(t, "poll", broker.CodePending, err)
+			r.idp.auth.AuthnContext.ACR, r.idp.auth.AuthnInstant, r.idp.auth.ReplayID = "mfa", r.clock, "_2"
+			strong := r.signIn(t)
+			if _, err = r.dev.Approve(t.Context(), strong, in); err != nil {
+				t.Error(err)
+			}
+			if err := r.dev.DecideDevice(t.Context(), strong, d.UserCode, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestProgramHasTheProofOfItsApproval ensures that a role which needs a second
+// factor is refused to a program that was let in without one, that the refusal
+// says what to do, and that a proof after the approval does not count for it.
+func TestProgramHasTheProofOfItsApproval(t *testing.T) {
+	r := newFactorRig(t, allowed)
+	r.enrolApp(t)
+	r.clock = r.clock.Add(time.Minute)
+	r.signIn(t)
+	r.aws.assignments[0].Require = broker.Requirement{MFA: true}
+	program := func() (*broker.Session, error) {
+		set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.rig.code(t, r.sess), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+		if err != nil {
+			return nil, err
+		}
+		return r.dev.Authenticate(t.Context(), set.Access)
+	}
+	assume := func(s *broker.Session) error {
+		_, err := r.acc.AssumeRole(t.Context(), s, broker.AssumeRole{Assignment: r.aws.assignments[0].ID})
+		return err
+	}
+	weak, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = assume(weak)
+	wantCode(t, "let in without proof", broker.CodeStepUp, err)
+	if got := broker.Message(err) + " " + broker.Remedy(err); got != "Admin in prod needs a second factor, and your sign-in did not prove one. "+
+		"Let the program in anew: rolegate login --mfa, or sign in with it again and use your second factor in the browser first." {
+		t.Error(got)
+	}
+	if e := r.lastEvent(t); e.Action != broker.ActionCredentials || e.Outcome != broker.OutcomeRefused || e.Code != broker.CodeStepUp {
+		t.Errorf("event %+v", e)
+	}
+	p, err := r.f.UseCode(t.Context(), r.sess, r.code(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sess = p.Session
+	wantCode(t, "proven in the browser since", broker.CodeStepUp, assume(weak))
+	strong, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := assume(strong); err != nil {
+		t.Error(err)
+	}
+	r.aws.assignments[0].Require = broker.Requirement{MaxAuthAge: 15 * time.Minute}
+	r.clock = r.clock.Add(20 * time.Minute)
+	err = assume(strong)
+	wantCode(t, "too old", broker.CodeStepUp, err)
+	if !strings.Contains(broker.Remedy(err), "rolegate login --max-age 15m0s,") {
+		t.Error(broker.Remedy(err))
 	}
 }

@@ -38,9 +38,9 @@ type Outcome string
 // Actions lists the actions, for people to choose from.
 func Actions() []Action {
 	return []Action{
-		ActionSignIn, ActionSignOut, ActionListRoles, ActionCredentials, ActionConsole, ActionSessionEnd, ActionRevoke,
+		ActionSignIn, ActionSignOut, ActionLogout, ActionListRoles, ActionCredentials, ActionConsole, ActionSessionEnd, ActionRevoke,
 		ActionLimit, ActionArrive, ActionReload, ActionCertificate, ActionAdminView, ActionAdminExport, ActionAdminDenied, ActionSimulate,
-		ActionClient, ActionToken, ActionTokenRevoke,
+		ActionMFAUse, ActionMFAEnrol, ActionMFARemove, ActionMFAReset, ActionClient, ActionToken, ActionTokenRevoke,
 	}
 }
 

@@ -26,19 +26,11 @@ const (
 
 // begin keeps the state sealed and returns the id that names it once.
 func (f *Factors) begin(ctx context.Context, sess *Session, purpose string, state []byte) (Secret, error) {
-	id, err := RandomSecret(f.c.Rand)
+	id, err := newSecret(f.c.Rand)
 	if err != nil {
-		return Secret{}, fmt.Errorf("broker: random: %w", err)
+		return Secret{}, err
 	}
-	b, err := json.Marshal(ceremony{sess.Identity.Subject, sess.Key, purpose, state})
-	if err != nil {
-		return Secret{}, fmt.Errorf("broker: encode ceremony: %w", err)
-	}
-	key := ceremonyKey(id)
-	if b, err = f.c.Sealer.Seal(b, key); err != nil {
-		return Secret{}, fmt.Errorf("broker: seal ceremony: %w", err)
-	}
-	return id, f.c.State.Put(ctx, key, b, ChallengeTTL)
+	return id, f.kept.put(ctx, ceremonyKey(id), ceremony{sess.Identity.Subject, sess.Key, purpose, state}, ChallengeTTL)
 }
 
 func ceremonyKey(id Secret) string { return "mfa/" + id.Hash() }
@@ -49,23 +41,18 @@ func (f *Factors) resume(ctx context.Context, sess *Session, purpose string, id 
 	if len(id.Reveal()) > 128 {
 		return nil, errFactorGone
 	}
-	read := f.c.State.Take
+	var c ceremony
+	var err error
 	if keep {
-		read = f.c.State.Get
+		_, err = f.kept.get(ctx, ceremonyKey(id), &c)
+	} else {
+		err = f.kept.take(ctx, ceremonyKey(id), &c)
 	}
-	b, err := read(ctx, ceremonyKey(id))
 	if CodeOf(err) == CodeNotFound {
-		return nil, errFactorGone
+		return nil, errFactorGone.Because(err)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if b, err = f.c.Sealer.Open(b, ceremonyKey(id)); err != nil {
-		return nil, fmt.Errorf("broker: open ceremony: %w", err)
-	}
-	var c ceremony
-	if err := json.Unmarshal(b, &c); err != nil {
-		return nil, fmt.Errorf("broker: decode ceremony: %w", err)
 	}
 	if c.Subject != sess.Identity.Subject || c.Session != sess.Key || c.Purpose != purpose {
 		return nil, errFactorGone.Because(fmt.Errorf("ceremony %s of another session", c.Purpose))

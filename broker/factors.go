@@ -50,7 +50,10 @@ type FactorsConfig struct {
 // Factors is the use case of rolegate's own second factor: enrolment, use,
 // removal and reset. It takes the place of proof that an identity provider
 // cannot give; where none is allowed for a provider, every method refuses.
-type Factors struct{ c FactorsConfig }
+type Factors struct {
+	c    FactorsConfig
+	kept sealedState
+}
 
 // NewFactors returns the use case.
 func NewFactors(c FactorsConfig) *Factors {
@@ -60,7 +63,7 @@ func NewFactors(c FactorsConfig) *Factors {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Factors{c: c}
+	return &Factors{c: c, kept: sealedState{c.State, c.Sealer}}
 }
 
 // Factor is what may be shown of an enrolled factor.
@@ -186,22 +189,21 @@ type Proven struct {
 	RecoveryCodes []Secret
 }
 
-// prove gives the session the proof under a new token. The event is recorded
-// before anything is released.
+// prove gives the session the proof under a new token, in one step: a session
+// that was ended meanwhile is not brought back, and who ends it by its old key
+// from now on ends it under the new one. The event is recorded before anything
+// is released.
 func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Proven, error) {
-	token, err := RandomSecret(f.c.Rand)
-	if err != nil {
-		return Proven{}, fmt.Errorf("broker: random: %w", err)
-	}
-	// The row may have changed since it was read: its tokens, or its end.
-	row, err := f.c.Sessions.Session(ctx, sess.Key)
-	if CodeOf(err) == CodeNotFound {
-		return Proven{}, Errorf(CodeUnauthenticated, "Your session has ended.").Fix("Sign in again.")
-	}
+	ended := Errorf(CodeUnauthenticated, "Your session has ended.").Fix("Sign in again.")
+	token, err := newSecret(f.c.Rand)
 	if err != nil {
 		return Proven{}, err
 	}
-	next, err := decodeSession(row, f.c.Sealer)
+	// The row may have changed since it was read: its tokens, or its end.
+	next, err := loadSession(ctx, f.c.Sessions, f.c.Sealer, sess.Key)
+	if CodeOf(err) == CodeNotFound || err == nil && next.over(f.c.Now()) {
+		return Proven{}, ended.Because(err)
+	}
 	if err != nil {
 		return Proven{}, err
 	}
@@ -214,10 +216,11 @@ func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Pr
 	if err != nil {
 		return Proven{}, err
 	}
-	if err := f.c.Sessions.SaveSession(ctx, newRow); err != nil {
-		return Proven{}, err
+	err = f.c.Sessions.ReplaceSession(ctx, sess.Key, newRow)
+	if CodeOf(err) == CodeNotFound {
+		return Proven{}, ended.Because(err)
 	}
-	if err := f.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
+	if err != nil {
 		return Proven{}, err
 	}
 	return Proven{Token: token, Session: next}, nil
@@ -413,9 +416,9 @@ func (f *Factors) newRecovery(s Subject) (FactorRow, []Secret, error) {
 }
 
 func (f *Factors) newID() (string, error) {
-	s, err := RandomSecret(f.c.Rand)
+	s, err := newSecret(f.c.Rand)
 	if err != nil {
-		return "", fmt.Errorf("broker: random: %w", err)
+		return "", err
 	}
 	return s.Reveal()[:22], nil
 }

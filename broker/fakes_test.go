@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/url"
 	"slices"
@@ -28,6 +29,15 @@ type memory struct {
 	down     bool // everything is unavailable
 	revoked  map[broker.Subject]time.Time
 	noEvents bool // only the recorder is unavailable
+	replaced map[string]string
+	before   map[string]func() // done once, in the middle of a use case, before "replace" or "delete"
+}
+
+func (m *memory) pause(call string) {
+	if f := m.before[call]; f != nil {
+		m.before = nil
+		f()
+	}
 }
 
 var errDown = broker.Errorf(broker.CodeUnavailable, "The store does not answer.")
@@ -122,21 +132,30 @@ func (m *memory) TouchSession(_ context.Context, key string, at time.Time) error
 }
 
 func (m *memory) DeleteSession(_ context.Context, key string) error {
+	m.pause("delete")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.sessions, key)
+	delete(m.sessions, m.replaced[key])
 	return m.check()
 }
 
-func (m *memory) ReplaceBody(_ context.Context, key string, body []byte) error {
+func (m *memory) ReplaceSession(_ context.Context, key string, next broker.SessionRow) error {
+	m.pause("replace")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.sessions[key]
 	if !ok {
 		return broker.Errorf(broker.CodeNotFound, "no session")
 	}
-	s.Body = body
-	m.sessions[key] = s
+	if s.LastUsedAt.After(next.LastUsedAt) {
+		next.LastUsedAt = s.LastUsedAt
+	}
+	delete(m.sessions, key)
+	m.sessions[next.Key] = next
+	if key != next.Key {
+		m.replaced[key] = next.Key
+	}
 	return m.check()
 }
 
@@ -181,11 +200,13 @@ func (m *memory) Record(_ context.Context, e broker.Event) error {
 }
 
 // xorSealer is a reversible stand-in for AES-GCM that refuses other additional
-// data and hides the plaintext.
+// data and changed values, and hides the plaintext.
 type xorSealer struct{}
 
 func (xorSealer) Seal(plain []byte, additional string) ([]byte, error) {
 	out := append([]byte(additional+"\x00"), plain...)
+	sum := sha256.Sum256(out)
+	out = append(sum[:], out...)
 	for i := range out {
 		out[i] ^= 0x5a
 	}
@@ -197,7 +218,10 @@ func (xorSealer) Open(sealed []byte, additional string) ([]byte, error) {
 	for i := range out {
 		out[i] ^= 0x5a
 	}
-	rest, ok := bytes.CutPrefix(out, []byte(additional+"\x00"))
+	if len(out) < sha256.Size || sha256.Sum256(out[sha256.Size:]) != [sha256.Size]byte(out[:sha256.Size]) {
+		return nil, errors.New("changed")
+	}
+	rest, ok := bytes.CutPrefix(out[sha256.Size:], []byte(additional+"\x00"))
 	if !ok {
 		return nil, errors.New("sealed under other data")
 	}
@@ -317,7 +341,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
 	r.mem = &memory{
-		now: func() time.Time { return r.clock }, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{},
+		now: func() time.Time { return r.clock }, state: map[string][]byte{}, expires: map[string]time.Time{}, sessions: map[string]broker.SessionRow{}, replaced: map[string]string{},
 		names: map[string]broker.Subject{}, ids: map[broker.Subject]broker.IdentityRow{},
 	}
 	r.idp = &idp{auth: broker.Authentication{

@@ -111,6 +111,7 @@ type MFAPolicy struct {
 	AuthnContext [][]string            // against AuthnContext.ACR, the SAML name of it
 	Claims       map[string][][]string // claim name to alternatives, against the claim's values
 	Required     bool                  // refuse every sign-in without proof
+	Programs     bool                  // let no program in from a sign-in without proof
 
 	Own        OwnFactor // whether rolegate's own factor counts
 	EnrolUntil time.Time // with OwnFactorRequired: when enforcement begins; zero: at once

@@ -3,10 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +56,7 @@ type LogoutConfig struct {
 // when a person signs out, here when the identity provider says so.
 type Logout struct {
 	c      LogoutConfig
+	kept   sealedState
 	traces Traces
 }
 
@@ -71,17 +68,11 @@ func NewLogout(c LogoutConfig) *Logout {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Logout{c: c, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+	return &Logout{c: c, kept: sealedState{c.State, c.Sealer}, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
 }
 
 func (l *Logout) provider(id ProviderID) (Provider, error) {
-	for _, p := range l.c.Providers {
-		if p.ID == id {
-			return p, nil
-		}
-	}
-	return Provider{}, Errorf(CodeNotFound, "There is no identity provider with this name.").
-		Fix("Check the address in the identity provider's settings.")
+	return findProvider(l.c.Providers, id, "Check the address in the identity provider's settings.")
 }
 
 // Ended says what a sign-out did. Challenge is not nil when the browser is to go
@@ -134,15 +125,16 @@ func (l *Logout) End(ctx context.Context, sess *Session, binding Secret) (Ended,
 }
 
 func (l *Logout) ask(ctx context.Context, t *Trace, in LogoutInitiator, sess *Session, binding Secret, out *Ended) error {
-	var secrets [3]Secret
+	var secrets [2]Secret
 	for i := range secrets {
 		var err error
-		if secrets[i], err = RandomSecret(l.c.Rand); err != nil {
-			return fmt.Errorf("broker: random: %w", err)
+		if secrets[i], err = newSecret(l.c.Rand); err != nil {
+			return err
 		}
 	}
-	if len(binding.Reveal()) != 43 {
-		binding = secrets[2]
+	binding, err := bindingFor(l.c.Rand, binding)
+	if err != nil {
+		return err
 	}
 	r := LogoutRequest{
 		ID: "id-" + secrets[0].Hash()[:32], State: secrets[1].Reveal(),
@@ -152,25 +144,16 @@ func (l *Logout) ask(ctx context.Context, t *Trace, in LogoutInitiator, sess *Se
 	if err != nil || challenge == nil {
 		return err
 	}
-	plain, err := json.Marshal(pendingLogout{
+	if err := l.kept.put(ctx, stateKey(pendingSignOut, r.State), pendingLogout{
 		Provider: out.Provider.ID, ID: r.ID, BindingHash: binding.Hash(), TraceID: t.ID, Actor: sess.Identity.Subject, Username: sess.Identity.Username,
-	})
-	if err != nil {
-		return fmt.Errorf("broker: encode pending logout: %w", err)
-	}
-	key := logoutKey(r.State)
-	sealed, err := l.c.Sealer.Seal(plain, key)
-	if err != nil {
-		return fmt.Errorf("broker: seal pending logout: %w", err)
-	}
-	if err := l.c.State.Put(ctx, key, sealed, LogoutTTL); err != nil {
+	}, LogoutTTL); err != nil {
 		return err
 	}
 	out.Challenge, out.Binding = challenge, binding
 	return nil
 }
 
-func logoutKey(state string) string { return "logout/" + NewSecret(state).Hash() }
+const pendingSignOut = "logout"
 
 // Finish verifies a provider's answer to [Logout.End] and returns the provider.
 // The session here has ended whatever comes back. The pending request is used up
@@ -207,25 +190,14 @@ func (l *Logout) take(ctx context.Context, id ProviderID, state string, binding 
 	var out pendingLogout
 	stale := Errorf(CodeUnauthenticated, "This answer to a sign-out has expired, was already used, or does not belong here.").
 		Fix("You can close this page. To be sure, open the portal: it says whether you are signed in.")
-	if state == "" || len(state) > 128 {
-		return out, stale
-	}
-	key := logoutKey(state)
-	sealed, err := l.c.State.Take(ctx, key)
+	err := l.kept.takePending(ctx, pendingSignOut, state, &out)
 	if CodeOf(err) == CodeNotFound {
-		return out, stale
+		return out, stale.Because(err)
 	}
 	if err != nil {
 		return out, err
 	}
-	plain, err := l.c.Sealer.Open(sealed, key)
-	if err != nil {
-		return out, fmt.Errorf("broker: open pending logout: %w", err)
-	}
-	if err := json.Unmarshal(plain, &out); err != nil {
-		return out, fmt.Errorf("broker: decode pending logout: %w", err)
-	}
-	if out.Provider != id || subtle.ConstantTimeCompare([]byte(out.BindingHash), []byte(binding.Hash())) != 1 {
+	if out.Provider != id || !boundTo(out.BindingHash, binding) {
 		return out, stale.Because(errors.New("another provider or another browser"))
 	}
 	return out, nil
@@ -252,7 +224,7 @@ func (l *Logout) Receive(ctx context.Context, id ProviderID, m LogoutMessage) (a
 	var key string
 	var ttl time.Duration
 	if err == nil {
-		key, ttl, err = l.replayKey(p.ID, n)
+		key, ttl, err = replayMark(p.ID, n.ReplayID, n.ReplayExpires, l.c.Now())
 	}
 	if err == nil {
 		err = l.unused(ctx, key)
@@ -276,15 +248,6 @@ func (l *Logout) Receive(ctx context.Context, id ProviderID, m LogoutMessage) (a
 		err = errors.Join(failed, err)
 	}
 	return answer, t.ID, err
-}
-
-func (l *Logout) replayKey(p ProviderID, n LogoutNotice) (string, time.Duration, error) {
-	ttl := n.ReplayExpires.Sub(l.c.Now())
-	if n.ReplayID == "" || ttl <= 0 {
-		return "", 0, fmt.Errorf("broker: adapter of %s gave no replay guard for a logout", p)
-	}
-	sum := sha256.Sum256([]byte(string(p) + "\x00" + n.ReplayID))
-	return "replay/" + hex.EncodeToString(sum[:]), ttl + time.Minute, nil
 }
 
 func (l *Logout) unused(ctx context.Context, key string) error {

@@ -127,15 +127,20 @@ type SessionFilter struct {
 	SessionIndex string
 }
 
-// SessionStore keeps browser and command-line sessions. Session returns
-// CodeNotFound for an unknown or expired key; SaveSession inserts or replaces.
-// ReplaceBody changes a session that is still there and returns CodeNotFound
-// for one that has ended meanwhile: it never brings one back.
+// SessionStore keeps browser and command-line sessions. Every method is atomic
+// and durable before it returns.
 type SessionStore interface {
+	// SaveSession inserts or replaces.
 	SaveSession(ctx context.Context, s SessionRow) error
+	// Session returns CodeNotFound for an unknown or expired key.
 	Session(ctx context.Context, key string) (SessionRow, error)
-	ReplaceBody(ctx context.Context, key string, body []byte) error
+	// ReplaceSession puts next, which may have another key, in the place of the
+	// session under key, and returns CodeNotFound when that has ended meanwhile:
+	// it never brings one back. The last use moves forward only.
+	ReplaceSession(ctx context.Context, key string, next SessionRow) error
 	TouchSession(ctx context.Context, key string, at time.Time) error
+	// DeleteSession ends the session under key, or the one that was put in its
+	// place: whoever found a session by its key ends it, and not only its token.
 	DeleteSession(ctx context.Context, key string) error
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -25,6 +26,7 @@ type Session struct {
 	Client         *SessionClient // the program that acts in it; nil: a browser's
 	tokens         Tokens
 	logoutHint     Secret
+	revokedBefore  time.Time // the subject's, as the store has it
 }
 
 // SessionClient says which program a person let act for them, and how that
@@ -48,6 +50,11 @@ func (c SessionClient) Label() string {
 		return c.Name
 	}
 	return c.Name + " on " + c.Host
+}
+
+// over reports whether the session has reached its absolute end, or was revoked.
+func (s *Session) over(now time.Time) bool {
+	return !now.Before(s.ExpiresAt) || !s.CreatedAt.After(s.revokedBefore)
 }
 
 // IsBrowser reports whether a person signed in to it with a browser.
@@ -91,73 +98,74 @@ type sessionBody struct {
 	SessionName    string         `json:"session_name"`
 	SourceIdentity string         `json:"source_identity"`
 	IDExpires      time.Time      `json:"id_expires,omitzero"`
-	Tokens         []byte         `json:"tokens,omitempty"` // sealed
+	IDToken        string         `json:"id_token,omitempty"`
+	RefreshToken   string         `json:"refresh_token,omitempty"`
+	LogoutHint     string         `json:"logout_hint,omitempty"`
 	Remote         string         `json:"remote,omitempty"`
 	UserAgent      string         `json:"user_agent,omitempty"`
 	Own            *OwnProof      `json:"own_factor,omitempty"`
 	Client         *SessionClient `json:"client,omitempty"`
 }
 
-type tokenBody struct {
-	IDToken      string `json:"id_token,omitempty"`
-	RefreshToken string `json:"refresh_token,omitempty"`
-	LogoutHint   string `json:"logout_hint,omitempty"`
+// sessionData binds a sealed body to all columns of its row but the time of the
+// last use, which changes without the body: a body copied to another row, and a
+// row with another person, end or index, does not open.
+func sessionData(r SessionRow) string {
+	return fmt.Sprintf("session/%s %q %q %q %q %d %d",
+		r.Key, r.Subject.Provider, r.Subject.ID, r.NameID, r.SessionIndex, r.CreatedAt.UnixMicro(), r.ExpiresAt.UnixMicro())
 }
 
-// encodeSession seals the tokens under the session's key, so that a row copied
-// to another session does not open.
+// encodeSession seals who the person is, and everything that follows from it.
 func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
-	body := sessionBody{
+	row := SessionRow{
+		Key: s.Key, Subject: s.Identity.Subject, NameID: s.NameID, SessionIndex: s.SessionIndex,
+		CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt,
+	}
+	b, err := json.Marshal(sessionBody{
 		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent,
-		Own: s.Own, Client: s.Client,
-	}
-	if !s.tokens.IDToken.IsZero() || !s.logoutHint.IsZero() {
-		plain, err := json.Marshal(tokenBody{
-			IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal(), LogoutHint: s.logoutHint.Reveal(),
-		})
-		if err != nil {
-			return SessionRow{}, fmt.Errorf("broker: encode tokens: %w", err)
-		}
-		if body.Tokens, err = sealer.Seal(plain, "session/"+s.Key); err != nil {
-			return SessionRow{}, fmt.Errorf("broker: seal tokens: %w", err)
-		}
-		body.IDExpires = s.tokens.IDExpires
-	}
-	b, err := json.Marshal(body)
+		Own: s.Own, Client: s.Client, IDExpires: s.tokens.IDExpires,
+		IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal(), LogoutHint: s.logoutHint.Reveal(),
+	})
 	if err != nil {
 		return SessionRow{}, fmt.Errorf("broker: encode session: %w", err)
 	}
-	return SessionRow{
-		Key: s.Key, Subject: s.Identity.Subject, NameID: s.NameID, SessionIndex: s.SessionIndex,
-		CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt, Body: b,
-	}, nil
+	if row.Body, err = sealer.Seal(b, sessionData(row)); err != nil {
+		return SessionRow{}, fmt.Errorf("broker: seal session: %w", err)
+	}
+	return row, nil
 }
 
+// loadSession returns the session under the key. CodeNotFound when there is
+// none, or a row that is none, see [decodeSession].
+func loadSession(ctx context.Context, store SessionStore, sealer Sealer, key string) (*Session, error) {
+	row, err := store.Session(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return decodeSession(row, sealer)
+}
+
+// decodeSession opens a row. One that does not open is no session, CodeNotFound:
+// it was changed by somebody, or made by a version that did not seal it, or by a
+// node with other keys. It is left alone, as it may be good elsewhere.
 func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
+	b, err := sealer.Open(row.Body, sessionData(row))
 	var body sessionBody
-	if err := json.Unmarshal(row.Body, &body); err != nil {
-		return nil, fmt.Errorf("broker: decode session: %w", err)
+	if err == nil {
+		err = json.Unmarshal(b, &body)
 	}
-	if body.Identity.Subject != row.Subject {
-		return nil, fmt.Errorf("broker: session row of %s holds another subject", row.Subject)
+	if err == nil && body.Identity.Subject != row.Subject {
+		err = fmt.Errorf("a row of %s holds another subject", row.Subject)
 	}
-	s := &Session{
+	if err != nil {
+		return nil, errNotThere.Because(fmt.Errorf("broker: open session: %w", err))
+	}
+	return &Session{
 		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
 		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent,
 		Own: body.Own, Client: body.Client,
-		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt,
-	}
-	if len(body.Tokens) > 0 {
-		plain, err := sealer.Open(body.Tokens, "session/"+row.Key)
-		if err != nil {
-			return nil, fmt.Errorf("broker: open tokens: %w", err)
-		}
-		var t tokenBody
-		if err := json.Unmarshal(plain, &t); err != nil {
-			return nil, fmt.Errorf("broker: decode tokens: %w", err)
-		}
-		s.tokens = Tokens{IDToken: NewSecret(t.IDToken), RefreshToken: NewSecret(t.RefreshToken), IDExpires: body.IDExpires}
-		s.logoutHint = NewSecret(t.LogoutHint)
-	}
-	return s, nil
+		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt, revokedBefore: row.RevokedBefore,
+		tokens:     Tokens{IDToken: NewSecret(body.IDToken), RefreshToken: NewSecret(body.RefreshToken), IDExpires: body.IDExpires},
+		logoutHint: NewSecret(body.LogoutHint),
+	}, nil
 }

@@ -56,6 +56,9 @@ func (s *Sessions) describe(rows []SessionRow) ([]SessionInfo, error) {
 	out := make([]SessionInfo, 0, len(rows))
 	for _, row := range rows {
 		sess, err := decodeSession(row, s.c.Sealer)
+		if CodeOf(err) == CodeNotFound {
+			continue // a row that is no session must not hide those that are
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -3,9 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +46,7 @@ type SignInConfig struct {
 // SignIn is the use case of proving who one is.
 type SignIn struct {
 	c      SignInConfig
+	kept   sealedState
 	traces Traces
 }
 
@@ -63,7 +61,7 @@ func NewSignIn(c SignInConfig) *SignIn {
 	if c.Limits == (SessionLimits{}) {
 		c.Limits = DefaultSessionLimits
 	}
-	return &SignIn{c: c, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+	return &SignIn{c: c, kept: sealedState{c.State, c.Sealer}, traces: Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
 }
 
 // Providers lists the providers in configured order.
@@ -84,13 +82,7 @@ func (s *SignIn) ProviderFor(email string) (Provider, bool) {
 }
 
 func (s *SignIn) provider(id ProviderID) (Provider, error) {
-	for _, p := range s.c.Providers {
-		if p.ID == id {
-			return p, nil
-		}
-	}
-	return Provider{}, Errorf(CodeNotFound, "There is no identity provider with this name.").
-		Fix("Go back to the sign-in page and choose one from the list.")
+	return findProvider(s.c.Providers, id, "Go back to the sign-in page and choose one from the list.")
 }
 
 // BeginSignIn asks for a sign-in at a provider.
@@ -134,34 +126,25 @@ func (s *SignIn) Begin(ctx context.Context, in BeginSignIn) (Begun, error) {
 		return Begun{TraceID: t.ID}, s.refuse(ctx, p.ID, t, err)
 	}
 	t.Pass("signin.begin", "sent to %s, return to %s", p.ID, r.ReturnTo)
-	key := pendingKey(r.State)
-	b, err := encodeAuthRequest(r, t.Steps())
-	if err != nil {
-		return Begun{TraceID: t.ID}, err
-	}
-	// Sealed: it holds the PKCE verifier and the state in the clear.
-	if b, err = s.c.Sealer.Seal(b, key); err != nil {
-		return Begun{TraceID: t.ID}, fmt.Errorf("broker: seal pending sign-in: %w", err)
-	}
-	if err := s.c.State.Put(ctx, key, b, SignInTTL); err != nil {
+	if err := s.kept.put(ctx, stateKey(pendingSignIn, r.State), newAuthRequestRecord(r, t.Steps()), SignInTTL); err != nil {
 		return Begun{TraceID: t.ID}, err
 	}
 	return Begun{Challenge: challenge, Binding: binding, TraceID: t.ID}, nil
 }
 
-func pendingKey(state string) string { return "signin/" + NewSecret(state).Hash() }
+const pendingSignIn = "signin"
 
 func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, error) {
-	var secrets [4]Secret
+	var secrets [3]Secret
 	for i := range secrets {
 		var err error
-		if secrets[i], err = RandomSecret(s.c.Rand); err != nil {
-			return AuthRequest{}, Secret{}, fmt.Errorf("broker: random: %w", err)
+		if secrets[i], err = newSecret(s.c.Rand); err != nil {
+			return AuthRequest{}, Secret{}, err
 		}
 	}
-	binding := in.Binding
-	if len(binding.Reveal()) != 43 {
-		binding = secrets[3]
+	binding, err := bindingFor(s.c.Rand, in.Binding)
+	if err != nil {
+		return AuthRequest{}, Secret{}, err
 	}
 	now := s.c.Now()
 	r := AuthRequest{
@@ -341,29 +324,21 @@ func lessThanAsked(p Provider) error {
 func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (AuthRequest, error) {
 	stale := Errorf(CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").
 		Fix("Start again from the portal.")
-	if in.State == "" || len(in.State) > 128 {
-		return AuthRequest{}, stale.Because(fmt.Errorf("%w (%d bytes)", errNoPending, len(in.State)))
-	}
-	b, err := s.c.State.Take(ctx, pendingKey(in.State))
+	var record authRequestRecord
+	err := s.kept.takePending(ctx, pendingSignIn, in.State, &record)
 	if CodeOf(err) == CodeNotFound {
-		return AuthRequest{}, stale.Because(errNoPending)
+		return AuthRequest{}, stale.Because(fmt.Errorf("%w: %w", errNoPending, err))
 	}
 	if err != nil {
 		return AuthRequest{}, err
 	}
-	if b, err = s.c.Sealer.Open(b, pendingKey(in.State)); err != nil {
-		return AuthRequest{}, fmt.Errorf("broker: open pending sign-in: %w", err)
-	}
-	r, steps, err := decodeAuthRequest(b)
-	if err != nil {
-		return AuthRequest{}, err
-	}
+	r := record.request()
 	t.ID = r.TraceID
-	t.prepend(steps)
+	t.prepend(record.TraceSteps)
 	if r.Provider != in.Provider {
 		return AuthRequest{}, stale.Because(fmt.Errorf("request was for %s, answer came to %s (mix-up)", r.Provider, in.Provider))
 	}
-	if subtle.ConstantTimeCompare([]byte(r.BindingHash), []byte(in.Binding.Hash())) != 1 {
+	if !boundTo(r.BindingHash, in.Binding) {
 		return AuthRequest{}, Errorf(CodeUnauthenticated, "This sign-in was begun in another browser.").
 			Fix("Start again from the portal, and let the browser keep its cookies.").
 			Because(fmt.Errorf("binding cookie absent or different"))
@@ -376,12 +351,11 @@ func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (Au
 }
 
 func (s *SignIn) guardReplay(ctx context.Context, t *Trace, p ProviderID, auth Authentication) error {
-	ttl := auth.ReplayExpires.Sub(s.c.Now())
-	if auth.ReplayID == "" || ttl <= 0 {
-		return fmt.Errorf("broker: adapter of %s gave no replay guard", p)
+	key, ttl, err := replayMark(p, auth.ReplayID, auth.ReplayExpires, s.c.Now())
+	if err != nil {
+		return err
 	}
-	sum := sha256.Sum256([]byte(string(p) + "\x00" + auth.ReplayID))
-	fresh, err := s.c.State.PutIfAbsent(ctx, "replay/"+hex.EncodeToString(sum[:]), []byte{1}, ttl+time.Minute)
+	fresh, err := s.c.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
 	if err != nil {
 		return err
 	}
@@ -398,9 +372,9 @@ func (s *SignIn) guardReplay(ctx context.Context, t *Trace, p ProviderID, auth A
 // nothing, a session without an event would.
 func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, auth Authentication, id Identity) (SignedIn, error) {
 	now := s.c.Now()
-	token, err := RandomSecret(s.c.Rand)
+	token, err := newSecret(s.c.Rand)
 	if err != nil {
-		return SignedIn{}, fmt.Errorf("broker: random: %w", err)
+		return SignedIn{}, err
 	}
 	sess := &Session{
 		Key: token.Hash(), Identity: id, NameID: auth.NameID, SessionIndex: auth.SessionIndex,
@@ -412,6 +386,10 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	}
 	if !sess.ExpiresAt.After(now) {
 		return SignedIn{}, Errorf(CodeUnauthenticated, "Your session at the identity provider has already ended.").Fix("Sign in again.")
+	}
+	before, err := s.before(ctx, r)
+	if err != nil {
+		return SignedIn{}, err
 	}
 	if sess.SessionName, err = s.claimName(ctx, NameRoleSession, id.SessionName, id.Subject); err != nil {
 		return SignedIn{}, err
@@ -437,16 +415,53 @@ func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, 
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if err := s.c.Sessions.SaveSession(ctx, row); err != nil {
+	if err := s.keep(ctx, r, before, row); err != nil {
 		return SignedIn{}, err
-	}
-	if r.Replaces != "" {
-		if err := s.c.Sessions.DeleteSession(ctx, r.Replaces); err != nil {
-			return SignedIn{}, err
-		}
 	}
 	t.Pass("session", "until %s", sess.ExpiresAt.UTC().Format(time.RFC3339))
 	return SignedIn{Token: token, Session: sess, ReturnTo: r.ReturnTo}, nil
+}
+
+var errStepUpEnded = Errorf(CodeUnauthenticated, "Your session ended while you were at your identity provider.").
+	Fix("Sign in again from the portal.")
+
+// before returns the session that ends with this sign-in, nil if there is none
+// any more. A step-up raises a session that is there: when it was ended in
+// between, by whomever, the person has to sign in anew.
+func (s *SignIn) before(ctx context.Context, r AuthRequest) (*Session, error) {
+	if r.Replaces == "" {
+		return nil, nil
+	}
+	sess, err := loadSession(ctx, s.c.Sessions, s.c.Sealer, r.Replaces)
+	switch {
+	case CodeOf(err) == CodeNotFound || err == nil && sess.over(s.c.Now()):
+		if r.ForceAuthn {
+			return nil, errStepUpEnded.Because(err)
+		}
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return sess, nil
+}
+
+// keep stores the new session. That of the same person takes the place of the
+// one before in one step, so that an end of that one either is seen here or
+// meets the new one.
+func (s *SignIn) keep(ctx context.Context, r AuthRequest, before *Session, row SessionRow) error {
+	if before != nil && before.Identity.Subject == row.Subject {
+		err := s.c.Sessions.ReplaceSession(ctx, before.Key, row)
+		switch {
+		case CodeOf(err) != CodeNotFound:
+			return err
+		case r.ForceAuthn:
+			return errStepUpEnded.Because(err)
+		}
+	}
+	if err := s.c.Sessions.SaveSession(ctx, row); err != nil || before == nil {
+		return err
+	}
+	return s.c.Sessions.DeleteSession(ctx, before.Key)
 }
 
 func (s *SignIn) claimName(ctx context.Context, kind NameKind, wanted string, sub Subject) (string, error) {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -52,13 +51,13 @@ type familyRecord struct {
 // and its first tokens. The event comes before anything that works.
 func (d *Devices) open(ctx context.Context, source *Session, client SessionClient) (TokenSet, *Session, error) {
 	now := d.c.Now()
-	family, err := RandomSecret(d.c.Rand)
+	family, err := newSecret(d.c.Rand)
 	if err != nil {
-		return TokenSet{}, nil, fmt.Errorf("broker: random: %w", err)
+		return TokenSet{}, nil, err
 	}
-	secret, err := RandomSecret(d.c.Rand)
+	secret, err := newSecret(d.c.Rand)
 	if err != nil {
-		return TokenSet{}, nil, fmt.Errorf("broker: random: %w", err)
+		return TokenSet{}, nil, err
 	}
 	sess := &Session{
 		Key: family.Hash(), Identity: source.Identity, NameID: source.NameID, SessionIndex: source.SessionIndex,
@@ -73,11 +72,8 @@ func (d *Devices) open(ctx context.Context, source *Session, client SessionClien
 	if err := d.c.Events.Record(ctx, e); err != nil {
 		return TokenSet{}, nil, err
 	}
-	b, err := json.Marshal(familyRecord{ClientID: client.ID, Current: secret.Hash(), ExpiresAt: sess.ExpiresAt})
-	if err != nil {
-		return TokenSet{}, nil, fmt.Errorf("broker: encode tokens: %w", err)
-	}
-	if err := d.c.State.Put(ctx, "family/"+sess.Key, b, sess.ExpiresAt.Sub(now)); err != nil {
+	tokens := familyRecord{ClientID: client.ID, Current: secret.Hash(), ExpiresAt: sess.ExpiresAt}
+	if err := d.kept.put(ctx, "family/"+sess.Key, tokens, sess.ExpiresAt.Sub(now)); err != nil {
 		return TokenSet{}, nil, err
 	}
 	row, err := encodeSession(sess, d.c.Sealer)
@@ -98,20 +94,17 @@ func joinRefresh(family, secret Secret) Secret {
 
 // access makes an access token for a program's session.
 func (d *Devices) access(ctx context.Context, sess *Session) (TokenSet, error) {
-	token, err := RandomSecret(d.c.Rand)
+	token, err := newSecret(d.c.Rand)
 	if err != nil {
-		return TokenSet{}, fmt.Errorf("broker: random: %w", err)
+		return TokenSet{}, err
 	}
 	now := d.c.Now()
 	ttl := min(AccessTokenTTL, sess.ExpiresAt.Sub(now)).Truncate(time.Second)
 	if ttl <= 0 {
 		return TokenSet{}, errTokenEnded
 	}
-	b, err := json.Marshal(accessRecord{Session: sess.Key, ClientID: sess.Client.ID, ExpiresAt: now.Add(ttl)})
-	if err != nil {
-		return TokenSet{}, fmt.Errorf("broker: encode token: %w", err)
-	}
-	return TokenSet{Access: token, ExpiresIn: ttl, SessionExpiresAt: sess.ExpiresAt}, d.c.State.Put(ctx, "token/"+token.Hash(), b, ttl)
+	r := accessRecord{Session: sess.Key, ClientID: sess.Client.ID, ExpiresAt: now.Add(ttl)}
+	return TokenSet{Access: token, ExpiresIn: ttl, SessionExpiresAt: sess.ExpiresAt}, d.kept.put(ctx, "token/"+token.Hash(), r, ttl)
 }
 
 var errTokenEnded = Errorf(CodeUnauthenticated, "This sign-in has ended.").Fix("Sign in again with the program, for example rolegate login.")
@@ -123,16 +116,13 @@ func (d *Devices) Authenticate(ctx context.Context, token Secret) (*Session, err
 	if token.IsZero() {
 		return nil, errTokenEnded
 	}
-	b, err := d.c.State.Get(ctx, "token/"+token.Hash())
+	var r accessRecord
+	_, err := d.kept.get(ctx, "token/"+token.Hash(), &r)
 	if CodeOf(err) == CodeNotFound {
-		return nil, errTokenEnded
+		return nil, errTokenEnded.Because(err)
 	}
 	if err != nil {
 		return nil, err
-	}
-	var r accessRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("broker: decode token: %w", err)
 	}
 	if !d.c.Now().Before(r.ExpiresAt) {
 		return nil, errTokenEnded
@@ -153,22 +143,18 @@ func (d *Devices) Authenticate(ctx context.Context, token Secret) (*Session, err
 // session returns a program's live session; one that was derived ends with the
 // one it was derived from.
 func (d *Devices) session(ctx context.Context, key string) (*Session, error) {
-	row, err := d.c.Sessions.Session(ctx, key)
+	sess, err := loadSession(ctx, d.c.Sessions, d.c.Sealer, key)
 	if CodeOf(err) == CodeNotFound {
 		return nil, d.whyEnded(ctx, key)
 	}
 	if err != nil {
 		return nil, err
 	}
-	sess, err := decodeSession(row, d.c.Sealer)
-	if err != nil {
-		return nil, err
-	}
-	if sess.IsBrowser() || !d.c.Now().Before(sess.ExpiresAt) || !row.CreatedAt.After(row.RevokedBefore) {
+	if sess.IsBrowser() || sess.over(d.c.Now()) {
 		return nil, errTokenEnded
 	}
 	if root := sess.Client.Root; root != "" {
-		_, err := d.c.Sessions.Session(ctx, root)
+		_, err := loadSession(ctx, d.c.Sessions, d.c.Sealer, root)
 		if CodeOf(err) == CodeNotFound {
 			return nil, d.whyEnded(ctx, root)
 		}
@@ -181,27 +167,24 @@ func (d *Devices) session(ctx context.Context, key string) (*Session, error) {
 
 // whyEnded tells both ends of a stolen token what happened.
 func (d *Devices) whyEnded(ctx context.Context, key string) error {
-	b, err := d.c.State.Get(ctx, "ended/"+key)
+	var why string
+	_, err := d.kept.get(ctx, "ended/"+key, &why)
 	switch {
 	case CodeOf(err) == CodeNotFound:
-		return errTokenEnded
+		return errTokenEnded.Because(err)
 	case err != nil:
 		return err
 	}
-	return Errorf(CodeUnauthenticated, "This sign-in was ended because %s: somebody else may have a copy of it.", b).
+	return Errorf(CodeUnauthenticated, "This sign-in was ended because %s: somebody else may have a copy of it.", why).
 		Fix("Sign in again, and tell your administrator if you do not know why.")
 }
 
 // end ends a program's session and remembers why.
 func (d *Devices) end(ctx context.Context, key, why string) error {
-	row, err := d.c.Sessions.Session(ctx, key)
+	sess, err := loadSession(ctx, d.c.Sessions, d.c.Sealer, key)
 	if CodeOf(err) == CodeNotFound {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	sess, err := decodeSession(row, d.c.Sealer)
 	if err != nil {
 		return err
 	}
@@ -214,7 +197,7 @@ func (d *Devices) end(ctx context.Context, key, why string) error {
 		return err
 	}
 	if left := sess.ExpiresAt.Sub(d.c.Now()); why != signedOut && left > 0 {
-		if err := d.c.State.Put(ctx, "ended/"+key, []byte(why), left); err != nil {
+		if err := d.kept.put(ctx, "ended/"+key, why, left); err != nil {
 			return err
 		}
 	}
@@ -238,16 +221,13 @@ func (d *Devices) Refresh(ctx context.Context, c Client, refresh Secret) (TokenS
 		return TokenSet{}, err
 	}
 	for range 5 {
-		raw, err := d.c.State.Get(ctx, "family/"+key)
+		var r familyRecord
+		raw, err := d.kept.get(ctx, "family/"+key, &r)
 		if CodeOf(err) == CodeNotFound {
-			return TokenSet{}, errTokenEnded
+			return TokenSet{}, errTokenEnded.Because(err)
 		}
 		if err != nil {
 			return TokenSet{}, err
-		}
-		var r familyRecord
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return TokenSet{}, fmt.Errorf("broker: decode tokens: %w", err)
 		}
 		if r.ClientID != c.ID {
 			return TokenSet{}, errTokenEnded.Because(fmt.Errorf("refresh token of another client"))
@@ -288,22 +268,18 @@ func deriveSecret(before Secret, nonce []byte) Secret {
 }
 
 func (d *Devices) rotate(ctx context.Context, key string, raw []byte, r familyRecord, secret Secret) (Secret, bool, error) {
-	nonce, err := RandomSecret(d.c.Rand)
+	nonce, err := newSecret(d.c.Rand)
 	if err != nil {
-		return Secret{}, false, fmt.Errorf("broker: random: %w", err)
+		return Secret{}, false, err
 	}
 	now := d.c.Now()
 	next := deriveSecret(secret, []byte(nonce.Reveal()))
 	r.Previous, r.Current, r.Nonce, r.RotatedAt = r.Current, next.Hash(), []byte(nonce.Reveal()), now
-	b, err := json.Marshal(r)
-	if err != nil {
-		return Secret{}, false, fmt.Errorf("broker: encode tokens: %w", err)
-	}
 	left := r.ExpiresAt.Sub(now)
 	if left <= 0 {
 		return Secret{}, false, errTokenEnded
 	}
-	done, err := d.c.State.Swap(ctx, key, raw, b, left)
+	done, err := d.kept.swap(ctx, key, raw, r, left)
 	return next, done, err
 }
 
@@ -341,31 +317,25 @@ func (d *Devices) Exchange(ctx context.Context, c Client, token Secret, audience
 func (d *Devices) Revoke(ctx context.Context, c Client, token Secret) error {
 	key := ""
 	if family, secret, ok := splitRefresh(token); ok {
-		raw, err := d.c.State.Get(ctx, "family/"+family.Hash())
+		var r familyRecord
+		_, err := d.kept.get(ctx, "family/"+family.Hash(), &r)
 		if CodeOf(err) == CodeNotFound {
 			return nil
 		}
 		if err != nil {
 			return err
-		}
-		var r familyRecord
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return fmt.Errorf("broker: decode tokens: %w", err)
 		}
 		if r.ClientID == c.ID && (same(secret.Hash(), r.Current) || same(secret.Hash(), r.Previous)) {
 			key = family.Hash()
 		}
 	} else {
-		b, err := d.c.State.Get(ctx, "token/"+token.Hash())
+		var r accessRecord
+		_, err := d.kept.get(ctx, "token/"+token.Hash(), &r)
 		if CodeOf(err) == CodeNotFound {
 			return nil
 		}
 		if err != nil {
 			return err
-		}
-		var r accessRecord
-		if err := json.Unmarshal(b, &r); err != nil {
-			return fmt.Errorf("broker: decode token: %w", err)
 		}
 		if r.ClientID == c.ID {
 			key = r.Session

@@ -100,6 +100,11 @@ func (s sessions) Session(ctx context.Context, key string) (broker.SessionRow, e
 	return row, s.m.failed("read_session", err)
 }
 
+// ReplaceSession implements broker.SessionStore.
+func (s sessions) ReplaceSession(ctx context.Context, key string, next broker.SessionRow) error {
+	return s.m.failed("save_session", s.SessionStore.ReplaceSession(ctx, key, next))
+}
+
 // SaveSession implements broker.SessionStore.
 func (s sessions) SaveSession(ctx context.Context, row broker.SessionRow) error {
 	return s.m.failed("save_session", s.SessionStore.SaveSession(ctx, row))

@@ -198,12 +198,23 @@ func readToken(raw string, payload []byte) (idToken, error) {
 	return t, errors.Join(errs...)
 }
 
+// check holds what only an ID token has, and what any token of the provider has.
 func (rp *RelyingParty) check(t idToken) error {
-	now, skew := rp.c.Now(), rp.c.ClockSkew
-	audience := t.claims["aud"]
 	switch {
 	case t.subject == "" || len(t.subject) > 255:
 		return errors.New("no usable sub")
+	case t.authTime.Sub(rp.c.Now()) > rp.c.ClockSkew:
+		return errors.New("auth_time is to come")
+	}
+	return rp.checkToken(t)
+}
+
+// checkToken holds issuer, audience and times, of an ID token (OpenID Connect
+// core 3.1.3.7) and of a logout token (Back-Channel Logout 2.6) alike.
+func (rp *RelyingParty) checkToken(t idToken) error {
+	now, skew := rp.c.Now(), rp.c.ClockSkew
+	audience := t.claims["aud"]
+	switch {
 	case t.issuer != rp.c.Issuer:
 		return fmt.Errorf("issuer %.200q", t.issuer)
 	case !slices.Contains(audience, rp.c.ClientID):
@@ -222,8 +233,6 @@ func (rp *RelyingParty) check(t idToken) error {
 		return errors.New("expired")
 	case t.notBefore.Sub(now) > skew:
 		return errors.New("nbf is to come")
-	case t.authTime.Sub(now) > skew:
-		return errors.New("auth_time is to come")
 	}
 	return nil
 }

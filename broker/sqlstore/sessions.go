@@ -42,9 +42,16 @@ func (s *Store) Session(ctx context.Context, key string) (broker.SessionRow, err
 	return rows[0], nil
 }
 
-// ReplaceBody changes the body of a live session, CodeNotFound if there is none.
-func (s *Store) ReplaceBody(ctx context.Context, key string, body []byte) error {
-	n, err := s.exec(ctx, "replace session body", `update sessions set body = $1 where key = $2 and expires_at > $3`, notNil(body), key, micros(s.now()))
+// ReplaceSession puts next in the place of a live session, CodeNotFound if there
+// is none. One statement: an end of the session comes before it, and there is
+// nothing to replace, or after it, and meets the new row.
+func (s *Store) ReplaceSession(ctx context.Context, key string, next broker.SessionRow) error {
+	n, err := s.exec(ctx, "replace session", `update sessions set replaced = case when key = $1 then replaced else key end,
+		key = $1, provider = $2, subject_id = $3, name_id = $4, session_index = $5, created_at = $6,
+		last_used_at = case when last_used_at > $7 then last_used_at else $7 end, expires_at = $8, body = $9
+		where key = $10 and expires_at > $11`,
+		next.Key, string(next.Subject.Provider), next.Subject.ID, next.NameID, next.SessionIndex,
+		micros(next.CreatedAt), micros(next.LastUsedAt), micros(next.ExpiresAt), notNil(next.Body), key, micros(s.now()))
 	if err == nil && n == 0 {
 		return notFound()
 	}
@@ -58,9 +65,11 @@ func (s *Store) TouchSession(ctx context.Context, key string, at time.Time) erro
 	return err
 }
 
-// DeleteSession deletes. A session that is gone is not an error.
+// DeleteSession deletes the session, or the one that replaced it. A session that
+// is gone is not an error. On PostgreSQL a deletion that waits for a replacement
+// looks at the row anew, finds its own key under replaced, and deletes it.
 func (s *Store) DeleteSession(ctx context.Context, key string) error {
-	_, err := s.exec(ctx, "delete session", `delete from sessions where key = $1`, key)
+	_, err := s.exec(ctx, "delete session", `delete from sessions where key = $1 or replaced = $1 and replaced <> ''`, key)
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rolegate/rolegate/broker"
 )
 
@@ -269,5 +271,42 @@ func TestAWSPages(t *testing.T) {
 		if n != pages || len(ids) != 250 || ids[0] != "000000001000" || ids[249] != "000000001249" {
 			t.Errorf("%q: %d pages, %d ids", size, n, len(ids))
 		}
+	}
+}
+
+// TestRefusedCredentialsAreNoConsole ensures that what AWS clients are refused is
+// an event of credentials, whether the role is not theirs or needs more, and
+// that the console's stay the console's.
+func TestRefusedCredentialsAreNoConsole(t *testing.T) {
+	h := newHouse(t)
+	h.aws.mfa = false
+	h.aws.assignments[1].Require.MFA = true
+	h.signIn()
+	access := h.programTokens().Access
+	for _, tt := range []struct {
+		name string
+		do   func()
+		want broker.Event
+	}{
+		{"a role that is not theirs", func() { h.portal("federation/credentials?account_id=111122223333&role_name=Root", access) },
+			broker.Event{Action: broker.ActionCredentials, Target: "111122223333/Root", Code: broker.CodeDenied}},
+		{"a role that needs more", func() { h.portal("federation/credentials?account_id=444455556666&role_name=ReadOnly", access) },
+			broker.Event{Action: broker.ActionCredentials, Target: string(h.aws.assignments[1].ID), Code: broker.CodeStepUp}},
+		{"a link to the console", func() { h.get("/go?account=111122223333&role=Root", header("Sec-Fetch-Site", "same-origin")) },
+			broker.Event{Action: broker.ActionConsole, Target: "111122223333/Root", Code: broker.CodeDenied}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := len(h.mem.events)
+			tt.do()
+			var refused []broker.Event
+			for _, e := range h.mem.events[before:] {
+				if e.Outcome == broker.OutcomeRefused {
+					refused = append(refused, broker.Event{Action: e.Action, Target: e.Target, Code: e.Code})
+				}
+			}
+			if d := cmp.Diff([]broker.Event{tt.want}, refused); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
 	}
 }

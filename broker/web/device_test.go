@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/web"
 )
 
 // TestDeviceCode ensures the whole way over a second device.
@@ -268,5 +270,98 @@ func TestPhishedApprovalIsEnded(t *testing.T) {
 	h.mem.mu.Unlock()
 	if h.alive(other.Access) {
 		t.Errorf("the program outlives the end of everything; %d sessions", n)
+	}
+}
+
+// demanding makes programs of okta's people need proof, by settings, and lets
+// the pages know the roles.
+func demanding(h *house, c *web.Config) {
+	c.Devices = broker.NewDevices(broker.DevicesConfig{
+		State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now, Roles: h.aws,
+		MFA: map[broker.ProviderID]broker.MFAPolicy{"okta": {Programs: true}},
+	})
+}
+
+// TestDeviceStepUp ensures that a device is let in only after the second factor
+// where that is configured or asked for, that the page leads there and back, and
+// that the button cannot be pressed without.
+func TestDeviceStepUp(t *testing.T) {
+	asked := func(h *house) deviceStart {
+		a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}, "host": {"laptop"}, "acr_values": {"mfa"}})
+		var d deviceStart
+		if err := json.Unmarshal([]byte(a.want(t, http.StatusOK).body), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for _, tt := range []struct {
+		name   string
+		change []func(*house, *web.Config)
+		start  func(*house) deviceStart
+	}{
+		{"the settings want it", []func(*house, *web.Config){demanding}, func(h *house) deviceStart { return h.startDevice("laptop") }},
+		{"the program asks for it", nil, asked},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t, tt.change...)
+			h.aws.mfa = false
+			h.signIn()
+			d := tt.start(h)
+			back := "/device?user_code=" + d.UserCode
+			h.post("/device", url.Values{"user_code": {d.UserCode}}).want(t, http.StatusUnauthorized,
+				`action="/signin/okta"`, `name="mfa" value="true"`, `name="return_to" value="`+back+`"`, "second factor")
+			h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"approve"}}).want(t, http.StatusUnauthorized, `action="/signin/okta"`)
+			if e := h.event(broker.ActionClient, broker.OutcomeRefused); e.Code != broker.CodeStepUp || e.Detail["host"] != "laptop" {
+				t.Errorf("%+v", e)
+			}
+			h.pollWant(d, "authorization_pending")
+			h.post("/signin/okta", url.Values{"mfa": {"true"}, "return_to": {back}}).want(t, http.StatusOK, "Continue to Okta")
+			h.aws.mfa = true
+			h.acs().wantLocation(t, back)
+			h.get(back).want(t, http.StatusOK, `value="`+d.UserCode+`"`)
+			a := h.post("/device", url.Values{"user_code": {d.UserCode}}).want(t, http.StatusOK, "Is this you?")
+			if strings.Contains(a.body, "Prove my second factor") {
+				t.Error("it asks for what was proven")
+			}
+			h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"approve"}}).want(t, http.StatusOK, "is let in")
+			h.pollWant(d, "")
+		})
+	}
+	h := newHouse(t)
+	a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}, "max_age": {"soon"}})
+	a.want(t, http.StatusBadRequest, "invalid_request")
+}
+
+// TestProgramsOfAWSStepUp ensures the same for AWS clients, which cannot ask for
+// a second factor: where some roles need one the pages offer to prove it first,
+// and credentials without say what to do.
+func TestProgramsOfAWSStepUp(t *testing.T) {
+	h := newHouse(t, demanding, ownFactor(t))
+	h.aws.mfa = false
+	h.signIn()
+	ask := "/authorize?" + authorization()
+	h.get(ask).want(t, http.StatusUnauthorized, "needs a second factor", "Use your second factor", `href="/mfa?return_to=%2Fauthorize`)
+
+	h = newHouse(t, func(h *house, c *web.Config) {
+		c.Devices = broker.NewDevices(broker.DevicesConfig{
+			State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now, Roles: h.aws,
+		})
+	})
+	h.aws.mfa = false
+	h.aws.assignments[1].Require.MFA = true
+	h.signIn()
+	h.get(ask).want(t, http.StatusOK, "Some of your roles need a second factor", "Prove my second factor first")
+	a := h.post("/authorize", authorizationForm("answer", "stronger")).want(t, http.StatusUnauthorized, `action="/signin/okta"`, `name="mfa" value="true"`)
+	if !strings.Contains(a.body, "code_challenge=") {
+		t.Error("the way back is lost")
+	}
+	d := h.startDevice("laptop")
+	h.post("/device", url.Values{"user_code": {d.UserCode}}).want(t, http.StatusOK, "Is this you?", "Prove my second factor first")
+	h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"stronger"}}).want(t, http.StatusUnauthorized, `action="/signin/okta"`)
+	h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"approve"}}).want(t, http.StatusOK)
+	got := h.pollWant(d, "")
+	a, _ = h.portal("federation/credentials?account_id=444455556666&role_name=ReadOnly", got.Access)
+	if a.StatusCode != http.StatusUnauthorized || a.Header.Get("x-amzn-ErrorType") != "UnauthorizedException" || !strings.Contains(a.body, "rolegate login --mfa") {
+		t.Errorf("%d %v %s", a.StatusCode, a.Header, a.body)
 	}
 }

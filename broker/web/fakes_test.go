@@ -196,15 +196,13 @@ func (m *memory) DeleteSession(_ context.Context, key string) error {
 	return m.check()
 }
 
-func (m *memory) ReplaceBody(_ context.Context, key string, body []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.sessions[key]
-	if !ok {
+func (m *memory) ReplaceSession(_ context.Context, key string, next broker.SessionRow) error {
+	defer m.lock()()
+	if _, ok := m.sessions[key]; !ok {
 		return broker.Errorf(broker.CodeNotFound, "no session")
 	}
-	s.Body = body
-	m.sessions[key] = s
+	delete(m.sessions, key)
+	m.sessions[next.Key] = next
 	return m.check()
 }
 

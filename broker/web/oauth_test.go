@@ -331,7 +331,7 @@ func TestAuthorizeStepUp(t *testing.T) {
 	if !strings.Contains(a.body, "acr_values=mfa") {
 		t.Error("the way back is lost")
 	}
-	h.post("/authorize", authorizationForm("acr_values", "mfa", "answer", "yes")).want(t, http.StatusBadRequest)
+	h.post("/authorize", authorizationForm("acr_values", "mfa", "answer", "yes")).want(t, http.StatusUnauthorized, "Sign in with your second factor")
 	h.aws.mfa = true
 	h.signIn()
 	h.get(ask).want(t, http.StatusOK)

@@ -206,7 +206,7 @@ func (s *Server) mount() {
 	}).Mount(s.handle)
 	// Programs, and the pages on which people let them in.
 	oauth.New(oauth.Config{
-		Devices: s.c.Devices, SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, PublicURL: s.c.PublicURL, Now: s.c.Now,
+		Devices: s.c.Devices, SignIn: s.c.SignIn, Factors: s.c.Factors, Sessions: s.sessions, Pages: s.pages, PublicURL: s.c.PublicURL,
 	}).Mount(s.handle)
 	awssso.New(awssso.Config{Devices: s.c.Devices, Access: s.c.Access, PublicURL: s.c.PublicURL}).Mount(s.handle)
 	s.handle("GET /api/v1/me", s.me)

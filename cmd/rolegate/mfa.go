@@ -37,6 +37,9 @@ func (p *program) mfa() *cobra.Command {
 		Use: "reset USER", Short: "Take a person's second factors away", Args: exactly(1, "rolegate mfa reset USER"),
 		Long: "reset takes away every second factor that USER (username, e-mail address or subject) set up\nin rolegate, and ends their sessions. Make sure first that the person who asks is that person:\nafterwards a sign-in at the identity provider is enough to set up a new one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" { // by which the store finds everybody
+				return usageError{errors.New("USER is empty")}
+			}
 			c, err := p.load()
 			if err != nil {
 				return err
@@ -91,6 +94,9 @@ func (p *program) events() *cobra.Command {
 	report := &cobra.Command{
 		Use: "mfa", Short: "List the sign-ins that lacked proof of a second factor", Args: exactly(0, "rolegate events mfa [--since 720h]"),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if since <= 0 {
+				return usageError{fmt.Errorf("--since %s: it says how far back, like 24h", since)}
+			}
 			c, err := p.load()
 			if err != nil {
 				return err

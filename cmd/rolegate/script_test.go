@@ -35,6 +35,11 @@ import (
 //	browser PERSON yes|no N rolegate ARGS…
 //	                         run the program, which must exit with N; PERSON signs in at the
 //	                         address it prints, and answers
+//	store FILE PEOPLE        make a store at FILE with what the JSON file PEOPLE says
+//	held FILE PROVIDER/ID N M
+//	                         the person has N factors and M sessions there
+//	events FILE ACTION TARGET N
+//	                         there are N events of the action about the target
 //	rm FILE, chmod PERM FILE, link OLD NEW, copy FROM TO
 //	grep PATTERN FILE        a line of FILE matches; absent PATTERN FILE: none does
 func TestScripts(t *testing.T) {
@@ -158,6 +163,12 @@ func (s *script) do(line string) error {
 			return err
 		}
 		return s.browse(args[0], args[1], want, args[4:])
+	case word == "store" && len(args) == 2:
+		return s.fill(args[0], args[1])
+	case word == "held" && len(args) == 4:
+		return s.held(args[0], args[1], args[2]+" "+args[3])
+	case word == "events" && len(args) == 4:
+		return s.recorded(args[0], args[1], args[2], args[3])
 	case word == "rm" && len(args) == 1:
 		return os.Remove(args[0])
 	case word == "link" && len(args) == 2:

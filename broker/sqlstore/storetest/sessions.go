@@ -3,6 +3,8 @@ package storetest
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -56,21 +58,113 @@ func sessionExpiry(f fixture) {
 	f.equal(0, len(found))
 }
 
-// sessionReplace: a body changes in place, and an ended session stays ended.
+// sessionReplace: a session changes in place, with or without its key, and an
+// ended session stays ended.
 func sessionReplace(f fixture) {
 	ctx := f.Context()
 	s := session(1, alice)
-	f.code(broker.CodeNotFound, f.ReplaceBody(ctx, s.Key, []byte("new")))
+	f.code(broker.CodeNotFound, f.ReplaceSession(ctx, s.Key, s))
 	f.must(f.SaveSession(ctx, s))
-	f.must(f.ReplaceBody(ctx, s.Key, []byte("new")))
+	later := Start.Add(time.Minute)
+	f.must(f.TouchSession(ctx, s.Key, later))
+	s.Body = []byte("new")
+	f.must(f.ReplaceSession(ctx, s.Key, s))
 	got, err := f.Session(ctx, s.Key)
 	f.must(err)
-	s.Body = []byte("new")
+	s.LastUsedAt = later // not turned back
 	f.equal(s, got)
-	f.must(f.DeleteSession(ctx, s.Key))
-	f.code(broker.CodeNotFound, f.ReplaceBody(ctx, s.Key, []byte("back")))
+
+	next := session(2, alice)
+	next.NameID, next.LastUsedAt, next.ExpiresAt = "other", later.Add(time.Minute), next.ExpiresAt.Add(time.Hour)
+	f.must(f.ReplaceSession(ctx, s.Key, next))
 	_, err = f.Session(ctx, s.Key)
 	f.code(broker.CodeNotFound, err)
+	got, err = f.again().Session(ctx, next.Key)
+	f.must(err)
+	f.equal(next, got)
+	f.code(broker.CodeNotFound, f.ReplaceSession(ctx, s.Key, session(3, alice)))
+
+	f.must(f.DeleteSession(ctx, next.Key))
+	f.code(broker.CodeNotFound, f.ReplaceSession(ctx, next.Key, session(3, alice)))
+	for _, n := range []int{1, 2, 3} {
+		_, err = f.Session(ctx, session(n, alice).Key)
+		f.code(broker.CodeNotFound, err)
+	}
+
+	short := session(4, alice)
+	f.must(f.SaveSession(ctx, short))
+	f.clock.advance(10 * time.Hour)
+	f.code(broker.CodeNotFound, f.ReplaceSession(ctx, short.Key, session(5, alice)))
+}
+
+// sessionEndedByOldKey: who holds the key of before a replacement ends the
+// session all the same, and no other.
+func sessionEndedByOldKey(f fixture) {
+	ctx := f.Context()
+	for n := range 4 {
+		f.must(f.SaveSession(ctx, session(n, alice)))
+	}
+	f.must(f.ReplaceSession(ctx, session(1, alice).Key, session(11, alice)))
+	f.must(f.ReplaceSession(ctx, session(2, alice).Key, session(12, alice)))
+	changed := session(12, alice)
+	changed.Body = []byte("changed")
+	f.must(f.ReplaceSession(ctx, changed.Key, changed)) // keeps what it replaced
+	f.must(f.DeleteSession(ctx, ""))                    // replaced by none
+	f.must(f.again().DeleteSession(ctx, session(2, alice).Key))
+	rows, err := f.FindSessions(ctx, broker.SessionFilter{Provider: alice.Provider})
+	f.must(err)
+	var got []string
+	for _, r := range rows {
+		got = append(got, string(r.Body))
+	}
+	f.equal([]string{"0", "3", "11"}, got)
+}
+
+// sessionReplaceAgainstEnd: of a replacement and an end at the same time, on two
+// nodes, nothing is left whoever is first; of many replacements one wins.
+func sessionReplaceAgainstEnd(f fixture) {
+	ctx := f.Context()
+	stores := []Store{f.Store, f.again()}
+	for round := range 20 {
+		old := session(1000*round, alice)
+		f.must(f.SaveSession(ctx, old))
+		begin := make(chan struct{})
+		var wg sync.WaitGroup
+		for i, s := range stores {
+			wg.Go(func() {
+				<-begin
+				var err error
+				if i == round%2 {
+					err = s.DeleteSession(ctx, old.Key)
+				} else if err = s.ReplaceSession(ctx, old.Key, session(1000*round+1, alice)); broker.CodeOf(err) == broker.CodeNotFound {
+					err = nil
+				}
+				if err != nil {
+					f.Error(err)
+				}
+			})
+		}
+		close(begin)
+		wg.Wait()
+	}
+	rows, err := f.FindSessions(ctx, broker.SessionFilter{Provider: alice.Provider})
+	f.must(err)
+	f.equal(0, len(rows))
+
+	old := session(1, bob)
+	f.must(f.SaveSession(ctx, old))
+	var won atomic.Int32
+	together(func(i int) {
+		err := stores[i%2].ReplaceSession(ctx, old.Key, session(100+i, bob))
+		switch broker.CodeOf(err) {
+		case "":
+			won.Add(1)
+		case broker.CodeNotFound:
+		default:
+			f.Error(err)
+		}
+	})
+	f.equal(int32(1), won.Load())
 }
 
 func sessionTouch(f fixture) {

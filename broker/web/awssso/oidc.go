@@ -74,7 +74,7 @@ func (s *SSO) deviceAuthorization(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	// These clients do not say where they run; the page shows the address.
-	d, err := s.c.Devices.StartDevice(r.Context(), c, "")
+	d, err := s.c.Devices.StartDevice(r.Context(), c, "", broker.Requirement{})
 	if err != nil {
 		return err
 	}

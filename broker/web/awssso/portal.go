@@ -146,7 +146,7 @@ func (s *SSO) credentials(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.c.Access.FindAssignment(r.Context(), sess, accountID, roleName)
+	a, err := s.c.Access.FindAssignment(r.Context(), sess, broker.ActionCredentials, accountID, roleName)
 	if err != nil {
 		return err
 	}

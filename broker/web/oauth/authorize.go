@@ -20,6 +20,7 @@ type AuthorizePage struct {
 	Host    string // as the program says
 	Address string // where on this machine the answer goes; "" for a code to paste
 	Fields  []Field
+	Closed  bool // some of the person's roles need more proof than the session has
 }
 
 // Template names the page.
@@ -41,49 +42,49 @@ func (PastePage) Template() string { return "paste" }
 // maxHost bounds the host name a program gives, before it is cleaned.
 const maxHost = 400
 
-// request is an authorization request and what it asks of the sign-in.
-type request struct {
-	broker.Authorize
-	need broker.Requirement
-}
-
 // kept are the parameters that the form carries from the question to the
 // answer, where all of them are checked again.
 var kept = []string{
 	"client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method", "host", "acr_values", "max_age",
 }
 
-func parseRequest(form url.Values) (request, error) {
+func parseRequest(form url.Values) (broker.Authorize, error) {
 	v, err := wire.Once(form)
 	if err != nil {
-		return request{}, err
+		return broker.Authorize{}, err
 	}
-	out := request{Authorize: broker.Authorize{
+	out := broker.Authorize{
 		ClientID: v["client_id"], RedirectURI: v["redirect_uri"], ResponseType: v["response_type"], State: v["state"],
 		Challenge: v["code_challenge"], ChallengeMethod: v["code_challenge_method"], Host: v["host"],
-	}}
+	}
 	if len(out.Host) > maxHost {
 		out.Host = out.Host[:maxHost]
 	}
-	out.need.MFA = slices.Contains(strings.Fields(v["acr_values"]), "mfa")
+	out.Need, err = needOf(v)
+	return out, err
+}
+
+// needOf is what a program asks of the sign-in, in the words of RFC 9470.
+func needOf(v map[string]string) (broker.Requirement, error) {
+	out := broker.Requirement{MFA: slices.Contains(strings.Fields(v["acr_values"]), "mfa")}
 	if s := v["max_age"]; s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > 86400 {
-			return request{}, broker.Errorf(broker.CodeInvalid, "max_age is a number of seconds from 1 to 86400.")
+			return out, broker.Errorf(broker.CodeInvalid, "max_age is a number of seconds from 1 to 86400.")
 		}
-		out.need.MaxAuthAge = time.Duration(n) * time.Second
+		out.MaxAuthAge = time.Duration(n) * time.Second
 	}
 	return out, nil
 }
 
 // check refuses a request. Until client and redirect URI are known to belong
 // together, the person is told; after that, the program.
-func (o *OAuth) check(w http.ResponseWriter, form url.Values) (request, broker.Client, bool, error) {
+func (o *OAuth) check(w http.ResponseWriter, form url.Values) (broker.Authorize, broker.Client, bool, error) {
 	req, err := parseRequest(form)
 	if err != nil {
 		return req, broker.Client{}, false, err
 	}
-	c, err := o.c.Devices.CheckClient(req.Authorize)
+	c, err := o.c.Devices.CheckClient(req)
 	if err != nil {
 		return req, c, false, &page.Failure{Err: err}
 	}
@@ -99,7 +100,7 @@ func (o *OAuth) check(w http.ResponseWriter, form url.Values) (request, broker.C
 
 // back sends the browser to the program with the answer (RFC 6749 4.1.2, RFC
 // 9207).
-func (o *OAuth) back(w http.ResponseWriter, req request, answer url.Values) {
+func (o *OAuth) back(w http.ResponseWriter, req broker.Authorize, answer url.Values) {
 	if len(req.State) <= 512 {
 		answer.Set("state", req.State)
 	}
@@ -114,10 +115,11 @@ func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session
 	if !ok {
 		return err
 	}
-	if err := o.stronger(sess, req, r.URL.RequestURI()); err != nil {
-		return err
+	closed, err := o.c.Devices.Admits(r.Context(), sess, req.Need)
+	if err != nil {
+		return o.stronger(sess, err, r.URL.RequestURI())
 	}
-	out := AuthorizePage{Meta: o.meta(sess, "Let "+c.Name+" in?"), Client: c.Name, Host: broker.CleanLabel(req.Host, 100)}
+	out := AuthorizePage{Meta: o.meta(sess, "Let "+c.Name+" in?"), Client: c.Name, Host: broker.CleanLabel(req.Host, 100), Closed: closed}
 	if req.RedirectURI != broker.RedirectPaste {
 		u, err := url.Parse(req.RedirectURI)
 		if err != nil {
@@ -140,24 +142,26 @@ func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session
 	return o.c.Pages.Render(w, http.StatusOK, out)
 }
 
-// stronger sends the person to sign in again when the program asks for more
-// than their session has proven.
-func (o *OAuth) stronger(sess *broker.Session, req request, returnTo string) error {
-	missing := req.need.Unmet(sess.Identity, o.c.Now())
-	if missing == nil {
-		return nil
+// stronger adds to an error that asks for more proof the way to it, and back.
+func (o *OAuth) stronger(sess *broker.Session, err error, returnTo string) error {
+	if broker.CodeOf(err) != broker.CodeStepUp {
+		return err
 	}
-	f := &page.Failure{
-		Err:      (&broker.Error{Code: broker.CodeStepUp, StepUp: missing, Message: "The program asks for a stronger sign-in than you have."}).Fix("Sign in again. You come back here."),
-		Provider: sess.Identity.Subject.Provider, ReturnTo: returnTo,
-	}
+	f := &page.Failure{Err: err, Provider: sess.Identity.Subject.Provider, ReturnTo: returnTo}
 	for _, p := range o.c.SignIn.Providers() {
 		if p.ID == f.Provider {
-			f.Name = p.Name
+			f.Name, f.Unproven = p.Name, !p.MFA.Proves()
 		}
+	}
+	if o.c.Factors != nil && o.c.Factors.Offered(sess) {
+		f.Factor = "/mfa?" + url.Values{"return_to": {returnTo}}.Encode()
 	}
 	return f
 }
+
+// errStronger leads to a second factor that the person wants to prove first.
+var errStronger = (&broker.Error{Code: broker.CodeStepUp, StepUp: &broker.StepUp{MFA: true}, Message: "Prove your second factor first."}).
+	Fix("Then you come back here, and the program gets the roles that need it, too.")
 
 func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
 	answer := r.PostForm.Get("answer")
@@ -173,8 +177,10 @@ func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 	}
 	switch answer {
 	case "yes":
+	case "stronger":
+		return o.stronger(sess, errStronger, PathAuthorize+"?"+form.Encode())
 	case "no":
-		if err := o.c.Devices.Deny(r.Context(), sess, req.Authorize); err != nil {
+		if err := o.c.Devices.Deny(r.Context(), sess, req); err != nil {
 			return err
 		}
 		if req.RedirectURI == broker.RedirectPaste {
@@ -185,12 +191,9 @@ func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 	default:
 		return broker.Errorf(broker.CodeInvalid, "This form has been changed and cannot be used.").Fix("Start again in your program.")
 	}
-	if req.need.Unmet(sess.Identity, o.c.Now()) != nil {
-		return broker.Errorf(broker.CodeInvalid, "The sign-in that the program asked for is missing.").Fix("Start again in your program.")
-	}
-	code, err := o.c.Devices.Approve(r.Context(), sess, req.Authorize)
+	code, err := o.c.Devices.Approve(r.Context(), sess, req)
 	if err != nil {
-		return err
+		return o.stronger(sess, err, PathAuthorize+"?"+form.Encode())
 	}
 	if req.RedirectURI == broker.RedirectPaste {
 		return o.c.Pages.Render(w, http.StatusOK, PastePage{Meta: o.meta(sess, "Your code"), Client: c.Name, Code: code.Reveal()})

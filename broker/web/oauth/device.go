@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -18,6 +19,7 @@ type DevicePage struct {
 	Request  *broker.DeviceRequest // nil: the code is not typed yet
 	Client   string
 	Done     string // "approved" or "denied"
+	Closed   bool   // some of the person's roles need more proof than the session has
 }
 
 // Template names the page.
@@ -51,9 +53,15 @@ func (o *OAuth) device(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 		if err != nil {
 			return err
 		}
+		closed, err := o.c.Devices.Admits(r.Context(), sess, req.Need)
+		if err != nil {
+			return o.stronger(sess, err, devicePath(code))
+		}
 		return o.c.Pages.Render(w, http.StatusOK, DevicePage{
-			Meta: o.meta(sess, "Is this you?"), UserCode: req.UserCode, Request: &req, Client: req.Client,
+			Meta: o.meta(sess, "Is this you?"), UserCode: req.UserCode, Request: &req, Client: req.Client, Closed: closed,
 		})
+	case "stronger":
+		return o.stronger(sess, errStronger, devicePath(code))
 	case "approve":
 		return o.decide(w, r, sess, code, true)
 	case "deny":
@@ -65,13 +73,18 @@ func (o *OAuth) device(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 
 func (o *OAuth) decide(w http.ResponseWriter, r *http.Request, sess *broker.Session, code string, approve bool) error {
 	if err := o.c.Devices.DecideDevice(r.Context(), sess, code, approve); err != nil {
-		return err
+		return o.stronger(sess, err, devicePath(code))
 	}
 	out := DevicePage{Meta: o.meta(sess, "Let in"), Done: "approved"}
 	if !approve {
 		out.Title, out.Done = "Not let in", "denied"
 	}
 	return o.c.Pages.Render(w, http.StatusOK, out)
+}
+
+// devicePath leads back to the page with the code filled in.
+func devicePath(code string) string {
+	return PathDevice + "?" + url.Values{"user_code": {code}}.Encode()
 }
 
 type deviceAnswer struct {
@@ -92,7 +105,11 @@ func (o *OAuth) deviceAuthorization(w http.ResponseWriter, r *http.Request) erro
 	if len(host) > maxHost {
 		host = host[:maxHost]
 	}
-	d, err := o.c.Devices.StartDevice(r.Context(), c, host)
+	need, err := needOf(v)
+	if err != nil {
+		return err
+	}
+	d, err := o.c.Devices.StartDevice(r.Context(), c, host, need)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package oauth
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
@@ -34,26 +33,21 @@ const (
 	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a type's name
 )
 
-// Config is what the routes work with. All fields but Now are needed.
+// Config is what the routes work with. All fields but Factors are needed.
 type Config struct {
 	Devices   *broker.Devices
 	SignIn    *broker.SignIn
+	Factors   *broker.Factors // nil: rolegate has no second factor of its own
 	Sessions  *session.Manager
 	Pages     *page.Set
 	PublicURL string
-	Now       func() time.Time // nil: time.Now
 }
 
 // OAuth serves the routes.
 type OAuth struct{ c Config }
 
 // New returns the routes' handlers.
-func New(c Config) *OAuth {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	return &OAuth{c: c}
-}
+func New(c Config) *OAuth { return &OAuth{c: c} }
 
 // Handle registers a handler that returns its error.
 type Handle = func(pattern string, h func(http.ResponseWriter, *http.Request) error)

@@ -77,7 +77,7 @@ func (p *Portal) deepLink(w http.ResponseWriter, r *http.Request, sess *broker.S
 		return broker.Errorf(broker.CodeInvalid, "This link does not name an account and a role.").
 			Fix("A link to the console looks like /go?account=prod&role=Admin.")
 	}
-	a, err := p.c.Access.FindAssignment(r.Context(), sess, account, role)
+	a, err := p.c.Access.FindAssignment(r.Context(), sess, broker.ActionConsole, account, role)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,7 @@ type server struct {
 	problem  func() *api.Problem // of role-credentials
 	broken   atomic.Bool
 	life     time.Duration
+	device   url.Values // what a device code was asked for with
 }
 
 func newServer(t *testing.T, now func() time.Time) *server {
@@ -67,6 +69,11 @@ func newServer(t *testing.T, now func() time.Time) *server {
 		token := fmt.Sprint("planted-access-", s.n)
 		s.access = map[string]bool{token: true}
 		write(w, 200, map[string]any{"access_token": token, "refresh_token": s.refresh, "expires_in": 3600, "session_expires_at": s.now().Add(10 * time.Hour)})
+	})
+	mux.HandleFunc("POST /oauth/device_authorization", func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		s.device = r.PostForm
+		write(w, 200, map[string]any{"device_code": "d", "user_code": "BCDF-GHJK", "verification_uri": s.URL + "/device", "expires_in": 600, "interval": 1})
 	})
 	mux.HandleFunc("POST /oauth/revoke", func(w http.ResponseWriter, _ *http.Request) { write(w, 200, struct{}{}) })
 	signedIn := func(h http.HandlerFunc) http.HandlerFunc {
@@ -165,6 +172,18 @@ func (p *person) credentials(t *testing.T) ([]byte, []error, error) {
 	var warned []error
 	b, err := p.Credentials(t.Context(), "prod", "Admin", 0, func(err error) { warned = append(warned, err) })
 	return b, warned, err
+}
+
+// TestDeviceCodeAsksForProof ensures that --mfa and --max-age reach the page that
+// lets a device in.
+func TestDeviceCodeAsksForProof(t *testing.T) {
+	p := newPerson(t)
+	if err := p.login(t, func(in *client.Login) { in.Way, in.MFA, in.MaxAge = client.DeviceCode, true, 15*time.Minute }); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.s.device; got.Get("acr_values") != "mfa" || got.Get("max_age") != "900" {
+		t.Errorf("asked with %v", got)
+	}
 }
 
 // TestCache ensures that the server is asked once, and again before the end.

@@ -183,13 +183,18 @@ func authorizeURL(m metadata, in Login, p proof, redirect string) string {
 	if in.Host != "" {
 		q.Set("host", in.Host)
 	}
+	in.need(q)
+	return m.Authorization + "?" + q.Encode()
+}
+
+// need adds what the sign-in has to prove (RFC 9470 4).
+func (in Login) need(q url.Values) {
 	if in.MFA {
 		q.Set("acr_values", "mfa")
 	}
 	if in.MaxAge > 0 {
 		q.Set("max_age", strconv.Itoa(int(in.MaxAge.Seconds())))
 	}
-	return m.Authorization + "?" + q.Encode()
 }
 
 type callback struct {
@@ -299,7 +304,9 @@ func (c *Client) deviceCode(ctx context.Context, m metadata, in Login) (tokens, 
 		ExpiresIn  int64  `json:"expires_in"`
 		Interval   int64  `json:"interval"`
 	}
-	if err := c.call(ctx, request{method: http.MethodPost, url: m.Device, form: url.Values{"client_id": {broker.CLIClientID}, "host": {in.Host}}}, &d); err != nil {
+	form := url.Values{"client_id": {broker.CLIClientID}, "host": {in.Host}}
+	in.need(form)
+	if err := c.call(ctx, request{method: http.MethodPost, url: m.Device, form: form}, &d); err != nil {
 		return tokens{}, err
 	}
 	in.Show(d.URI, d.UserCode)

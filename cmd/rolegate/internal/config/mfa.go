@@ -58,7 +58,7 @@ func presets() map[string]preset {
 // judges them.
 func (p IdentityProvider) Policy() broker.MFAPolicy {
 	m := p.MFA
-	out := broker.MFAPolicy{Required: m.Required, Own: broker.OwnFactor(m.OwnFactor)}
+	out := broker.MFAPolicy{Required: m.Required, Programs: m.Programs, Own: broker.OwnFactor(m.OwnFactor)}
 	if m.OwnFactor == "off" {
 		out.Own = broker.OwnFactorOff
 	}
@@ -116,6 +116,9 @@ func checkMFA(bad badFunc, at string, p IdentityProvider) {
 		if m.OwnFactor != "required" {
 			bad(at+".enrol_until", "it says until when people may enrol before own_factor: required is enforced, so it goes with that only")
 		}
+	}
+	if m.Programs && !policy.Proves() && policy.Own == broker.OwnFactorOff {
+		bad(at+".programs", "nothing proves a second factor here, so that no program could be let in: list proofs, or set own_factor")
 	}
 	if m.Required && policy.Own != broker.OwnFactorOff {
 		bad(at+".required", "it refuses sign-ins without the identity provider's proof before own_factor can be used: take one of the two")

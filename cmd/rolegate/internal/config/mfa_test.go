@@ -64,6 +64,8 @@ func TestCheckMFA(t *testing.T) {
 		{"unknown preset", IdentityProvider{OIDC: &OIDC{}, MFA: MFA{Preset: "okt"}}, "okta"},
 		{"no day", IdentityProvider{OIDC: &OIDC{}, MFA: MFA{OwnFactor: "required", EnrolUntil: "31.12.2026"}}, "no day"},
 		{"a day without enforcement", IdentityProvider{OIDC: &OIDC{}, MFA: MFA{OwnFactor: "allowed", EnrolUntil: "2026-12-31"}}, "required"},
+		{"programs without any proof", IdentityProvider{OIDC: &OIDC{}, MFA: MFA{Programs: true}}, "no program"},
+		{"programs with own factor", IdentityProvider{OIDC: &OIDC{}, MFA: MFA{Programs: true, OwnFactor: "allowed"}}, ""},
 		{"required there and here", IdentityProvider{OIDC: &OIDC{}, MFA: MFA{OwnFactor: "allowed", Required: true}}, "take one"},
 	}
 	for _, tt := range tests {

@@ -156,6 +156,7 @@ type MFA struct {
 	AuthnContext Proofs            `yaml:"authn_context,omitempty"`
 	Claims       map[string]Proofs `yaml:"claims,omitempty" jsonschema_description:"Claim or SAML attribute to the values that prove."`
 	Required     bool              `yaml:"required,omitempty" jsonschema_description:"Refuse every sign-in without proof."`
+	Programs     bool              `yaml:"programs,omitempty" jsonschema_description:"Let programs (command line, AWS clients) in only from a sign-in with proof."`
 	OwnFactor    string            `yaml:"own_factor,omitempty" jsonschema:"enum=off,enum=allowed,enum=required" jsonschema_description:"Whether rolegate's own second factor (passkeys, one-time codes) counts, default off."`
 	EnrolUntil   string            `yaml:"enrol_until,omitempty" jsonschema:"pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}$" jsonschema_description:"With own_factor required: the last day (UTC) on which roles are given without proof."`
 }

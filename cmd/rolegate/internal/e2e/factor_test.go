@@ -10,6 +10,9 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/pquerna/otp/totp"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/client"
 )
 
 // virtualAuthenticator plugs in an authenticator that verifies its user.
@@ -119,4 +122,75 @@ func TestBrowserStepUpAtProvider(t *testing.T) {
 	run(t, ctx, waitFor("answered without proof of one"))
 	shootAll(t, ctx, "mfa-less-than-asked")
 	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"))
+}
+
+// TestBrowserProgramNeedsProof goes the way of a program on another device: let
+// in without proof it is refused the role that needs one, and told how to get
+// it; when it asks for proof, the page leads to the second factor and back.
+func TestBrowserProgramNeedsProof(t *testing.T) {
+	ctx := newBrowser(t)
+	d := startDemo(t)
+	bob := d.person(t, "oidc", "bob")
+	virtualAuthenticator(t, ctx)
+	signInOIDC(t, ctx, bob, d.Portal)
+	run(t, ctx, waitFor("Accounts and roles"))
+
+	home := t.TempDir()
+	cli, err := client.New(client.Config{Env: func(name string) string {
+		if name == "ROLEGATE_HOME" {
+			return home
+		}
+		return ""
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(mfa bool) (code string, done <-chan error) {
+		t.Helper()
+		shown, ended := make(chan string, 1), make(chan error, 1)
+		go func() {
+			_, _, err := cli.Login(ctx, client.Login{
+				Server: d.Portal, Host: "laptop", MFA: mfa, Way: client.DeviceCode, Show: func(_, code string) { shown <- code },
+			})
+			ended <- err
+		}()
+		select {
+		case code := <-shown:
+			return code, ended
+		case err := <-ended:
+			t.Fatal(err)
+			return "", nil
+		}
+	}
+	operate := func() error {
+		_, err := cli.Credentials(ctx, "sandbox", "Operator", 0, func(error) {})
+		return err
+	}
+
+	code, done := begin(false)
+	run(t, ctx, chromedp.Navigate(d.Portal+"/device"), chromedp.WaitVisible(`#user_code`), chromedp.SendKeys(`#user_code`, code+kb.Enter), waitFor("Is this you?"))
+	shootAll(t, ctx, "device-some-roles")
+	run(t, ctx, chromedp.Click(`button[value="approve"]`), waitFor("is let in"))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := operate(); broker.CodeOf(err) != broker.CodeStepUp || !strings.Contains(broker.Remedy(err), "rolegate login --mfa") {
+		t.Errorf("%v: %s", err, broker.Remedy(err))
+	}
+
+	code, done = begin(true)
+	run(t, ctx, chromedp.Navigate(d.Portal+"/device"), chromedp.WaitVisible(`#user_code`), chromedp.SendKeys(`#user_code`, code+kb.Enter), waitFor("asks for a stronger sign-in"))
+	shootAll(t, ctx, "device-needs-proof")
+	run(t, ctx, chromedp.Click(`a[href^="/mfa"]`), waitFor("Set up a second factor"),
+		chromedp.Poll(`document.readyState == "complete"`, nil), // the script has seen the form
+		chromedp.Click(`form[data-passkey] button`), waitFor("Keep your recovery codes"),
+		chromedp.Click(`.row a.button`), chromedp.WaitVisible(`#user_code`), chromedp.Click(`button.main.wide`), waitFor("Is this you?"))
+	shootAll(t, ctx, "device-proven")
+	run(t, ctx, chromedp.Click(`button[value="approve"]`), waitFor("is let in"))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := operate(); err != nil {
+		t.Errorf("%v: %s", err, broker.Remedy(err))
+	}
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/sqlstore"
+)
+
+// stored is what a script says of a person in the store.
+type stored struct {
+	Provider broker.ProviderID
+	ID       string
+	Username string
+	Email    string
+	Factors  int
+	Sessions int
+	SignIns  []struct {
+		Ago, MFA, ACR, AMR string
+	}
+}
+
+// open opens the store for a script and closes it after do.
+func (s *script) open(file string, do func(*sqlstore.Store) error) error {
+	store, err := sqlstore.Open(s.Context(), sqlstore.Config{DSN: "sqlite:" + file})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(store), store.Close())
+}
+
+func (s *script) fill(file, people string) error {
+	b, err := os.ReadFile(people)
+	if err != nil {
+		return err
+	}
+	var all []stored
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	return s.open(file, func(store *sqlstore.Store) error {
+		ctx, now := s.Context(), time.Now()
+		for _, p := range all {
+			sub := broker.Subject{Provider: p.Provider, ID: p.ID}
+			errs := []error{store.SaveIdentity(ctx, broker.IdentityRow{Subject: sub, Username: p.Username, Email: p.Email, SeenAt: now})}
+			for n := range p.Factors {
+				errs = append(errs, store.AddFactors(ctx, broker.FactorRow{
+					ID: fmt.Sprint(sub, n), Subject: sub, Kind: broker.FactorCode, Name: "App", CreatedAt: now, Version: 1,
+				}))
+			}
+			for n := range p.Sessions {
+				errs = append(errs, store.SaveSession(ctx, broker.SessionRow{
+					Key: broker.NewSecret(fmt.Sprint(sub, n)).Hash(), Subject: sub, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(time.Hour),
+				}))
+			}
+			for _, in := range p.SignIns {
+				ago, err := time.ParseDuration(in.Ago)
+				errs = append(errs, err, store.Record(ctx, broker.Event{
+					Time: now.Add(-ago), Action: broker.ActionSignIn, Outcome: broker.OutcomeOK, Actor: sub, Username: p.Username,
+					Detail: map[string]string{"mfa": in.MFA, "acr": in.ACR, "amr": in.AMR},
+				}))
+			}
+			if err := errors.Join(errs...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *script) held(file, person, want string) error {
+	provider, id, _ := strings.Cut(person, "/")
+	sub := broker.Subject{Provider: broker.ProviderID(provider), ID: id}
+	return s.open(file, func(store *sqlstore.Store) error {
+		factors, err := store.Factors(s.Context(), sub)
+		sessions, sessionsErr := store.FindSessions(s.Context(), broker.SessionFilter{Provider: sub.Provider, SubjectID: id})
+		if got := fmt.Sprint(len(factors), len(sessions)); got != want && err == nil {
+			err = fmt.Errorf("%s has %s factors and sessions", person, got)
+		}
+		return errors.Join(err, sessionsErr)
+	})
+}
+
+func (s *script) recorded(file, action, target, want string) error {
+	return s.open(file, func(store *sqlstore.Store) error {
+		all, err := store.Events(s.Context(), sqlstore.EventFilter{Action: broker.Action(action)})
+		n := 0
+		for _, e := range all {
+			if e.Target == target {
+				n++
+			}
+		}
+		if fmt.Sprint(n) != want && err == nil {
+			err = fmt.Errorf("%d events: %+v", n, all)
+		}
+		return err
+	})
+}
