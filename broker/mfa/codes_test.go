@@ -39,15 +39,28 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// FuzzCode ensures that no foreign text is a code unless it is six digits.
+// FuzzCode ensures that no foreign text is a code but the six digits of the step,
+// the one before or the one after, each of its own step.
 func FuzzCode(f *testing.F) {
 	c := mfa.NewCodes("rolegate", nil)
 	secret := broker.NewSecret("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
-	f.Add("287082")
-	f.Add("")
+	at := time.Unix(1111111111, 0)
+	good := map[string]int64{}
+	for _, d := range []time.Duration{-30 * time.Second, 0, 30 * time.Second} {
+		theirs, err := totp.GenerateCode(secret.Reveal(), at.Add(d))
+		if err != nil {
+			f.Fatal(err)
+		}
+		good[theirs] = at.Add(d).Unix() / 30
+		f.Add(theirs)
+	}
+	for _, s := range []string{"", "050471 ", "05047", "0050471", "\uff10\uff15\uff10\uff14\uff17\uff11", "\x00\x00\x00\x00\x00\x00", "+50471"} {
+		f.Add(s)
+	}
 	f.Fuzz(func(t *testing.T, code string) {
-		if _, ok := c.Match(secret, code, time.Unix(59, 0)); ok && len(code) != 6 {
-			t.Errorf("%q is a code", code)
+		step, ok := c.Match(secret, code, at)
+		if want, is := good[code]; ok != is || ok && step != want {
+			t.Errorf("%q is a code: %t, of step %d", code, ok, step)
 		}
 	})
 }

@@ -1,8 +1,13 @@
 package mfa_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -41,7 +46,7 @@ func newCredential() virtualwebauthn.Credential {
 	}
 }
 
-func (d *device) create(t *testing.T, options []byte) []byte {
+func (d *device) create(t testing.TB, options []byte) []byte {
 	t.Helper()
 	o, err := virtualwebauthn.ParseAttestationOptions(`{"publicKey":` + string(options) + `}`)
 	if err != nil {
@@ -50,7 +55,7 @@ func (d *device) create(t *testing.T, options []byte) []byte {
 	return []byte(virtualwebauthn.CreateAttestationResponse(d.rp, d.auth, d.cred, *o))
 }
 
-func (d *device) get(t *testing.T, options []byte) []byte {
+func (d *device) get(t testing.TB, options []byte) []byte {
 	t.Helper()
 	o, err := virtualwebauthn.ParseAssertionOptions(`{"publicKey":` + string(options) + `}`)
 	if err != nil {
@@ -229,26 +234,120 @@ func TestAttackPasskeyEnrolment(t *testing.T) {
 	}
 }
 
-// FuzzPasskeyAnswer feeds both parsers: nothing foreign may panic, be accepted
-// or be mistaken for a fault of ours.
+// fuzzDevice has the same key and credential in every process: the workers of a
+// fuzz target get the seeds of another one.
+func fuzzDevice(f *testing.F) *device {
+	f.Helper()
+	d := newDevice("u-alice")
+	for n := byte(1); ; n++ {
+		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{n}, 32))
+		if err != nil {
+			f.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			f.Fatal(err)
+		}
+		d.cred = virtualwebauthn.NewCredentialWithImportedKey(virtualwebauthn.KeyTypeEC2, der)
+		d.cred.ID = bytes.Repeat([]byte{7}, 32)
+		if len(d.cred.Key.AttestationData()) == 77 { // see newCredential
+			return d
+		}
+	}
+}
+
+// withChallenge gives a ceremony a challenge that is the same in every process.
+func withChallenge(f *testing.F, ch broker.PasskeyChallenge) broker.PasskeyChallenge {
+	f.Helper()
+	fixed := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32))
+	var state struct {
+		Challenge string `json:"challenge"`
+	}
+	if err := json.Unmarshal(ch.State, &state); err != nil || state.Challenge == "" {
+		f.Fatal(err, string(ch.State))
+	}
+	ch.State = bytes.ReplaceAll(ch.State, []byte(state.Challenge), []byte(fixed))
+	ch.Options = bytes.ReplaceAll(ch.Options, []byte(state.Challenge), []byte(fixed))
+	return ch
+}
+
+// FuzzPasskeyAnswer feeds both parsers: nothing foreign panics or is mistaken
+// for a fault of ours, and what is accepted is the one device, with its user
+// verified, answering the one challenge of its ceremony.
 func FuzzPasskeyAnswer(f *testing.F) {
 	p, err := mfa.NewPasskeys(portal)
 	if err != nil {
 		f.Fatal(err)
 	}
-	ch, err := p.BeginEnrol(alice, nil)
+	d := fuzzDevice(f)
+	enrol, err := p.BeginEnrol(alice, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, s := range []string{"", "{}", `{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`} {
+	enrol = withChallenge(f, enrol)
+	created := d.create(f, enrol.Options)
+	_, credential, err := p.FinishEnrol(alice, enrol.State, created)
+	if err != nil {
+		f.Fatal("the genuine answer is refused, so nothing is tried:", err)
+	}
+	have := [][]byte{credential}
+	use, err := p.BeginUse(alice, have)
+	if err != nil {
+		f.Fatal(err)
+	}
+	use = withChallenge(f, use)
+	d.cred.Counter = 1
+	used := d.get(f, use.Options)
+	if _, _, err := p.FinishUse(alice, have, use.State, used); err != nil {
+		f.Fatal("the genuine answer is refused, so nothing is tried:", err)
+	}
+	for _, s := range []string{
+		"", "{}", "[", "null", `{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`,
+		string(created), string(used), strings.Replace(string(used), "BwcH", "CAgI", 1), strings.Replace(string(created), "public-key", "password", 1),
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, _, err := p.FinishEnrol(alice, ch.State, b); broker.CodeOf(err) != broker.CodeUnauthenticated {
+		id, kept, err := p.FinishEnrol(alice, enrol.State, b)
+		switch {
+		case err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated:
 			t.Errorf("enrolment: %v", err)
+		case err == nil:
+			var c struct {
+				Flags struct{ UserVerified, UserPresent bool }
+			}
+			if jsonErr := json.Unmarshal(kept, &c); jsonErr != nil || id == "" || !c.Flags.UserVerified || !c.Flags.UserPresent {
+				t.Errorf("%q enrolled %x as %s (%v)", b, id, kept, jsonErr)
+			}
+			said(t, b, "webauthn.create")
 		}
-		if _, _, err := p.FinishUse(alice, nil, ch.State, b); broker.CodeOf(err) != broker.CodeUnauthenticated {
+		which, kept, err := p.FinishUse(alice, have, use.State, b)
+		switch {
+		case err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated:
 			t.Errorf("use: %v", err)
+		case err == nil:
+			var c struct{ Authenticator struct{ SignCount uint32 } }
+			if jsonErr := json.Unmarshal(kept, &c); jsonErr != nil || which != 0 || c.Authenticator.SignCount == 0 {
+				t.Errorf("%q is used as %d, %s (%v)", b, which, kept, jsonErr)
+			}
+			said(t, b, "webauthn.get")
 		}
 	})
+}
+
+// said checks that an accepted answer is about our challenge, at our site.
+func said(t *testing.T, answer []byte, kind string) {
+	t.Helper()
+	var a struct {
+		Response struct{ ClientDataJSON string }
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		t.Fatalf("%q was taken (%v)", answer, err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(a.Response.ClientDataJSON, "="))
+	var data struct{ Type, Origin, Challenge string }
+	if err := errors.Join(err, json.Unmarshal(raw, &data)); err != nil || data.Type != kind || data.Origin != portal ||
+		strings.TrimRight(data.Challenge, "=") != base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32)) {
+		t.Errorf("%q was taken: %s (%v)", answer, raw, err)
+	}
 }

@@ -1,9 +1,9 @@
 package oidc_test
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -19,8 +19,9 @@ import (
 const backChannel = "http://schemas.openid.net/event/backchannel-logout"
 
 // leaving turns the provider's claims into those of a logout token.
-func (p *op) leaving() {
-	now := time.Now()
+func (p *op) leaving() { p.leavingAt(time.Now()) }
+
+func (p *op) leavingAt(now time.Time) {
 	p.typ = "logout+jwt"
 	p.claims = map[string]any{
 		"iss": p.URL, "aud": "rolegate", "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": "jti-1",
@@ -336,8 +337,8 @@ func TestFinishLogout(t *testing.T) {
 // session and is no ID token. The payload is signed: what is behind the
 // signature is looked at.
 func FuzzLogoutToken(f *testing.F) {
-	p := newOP(f)
-	p.leaving()
+	p := newFuzzOP(f)
+	p.leavingAt(fuzzTime)
 	good, err := json.Marshal(p.claims)
 	if err != nil {
 		f.Fatal(err)
@@ -347,11 +348,18 @@ func FuzzLogoutToken(f *testing.F) {
 	f.Add(appended(p.claims, `"events":{"a":{}}`))
 	f.Add([]byte(`{"events":{"` + backChannel + `":{}}}`))
 	f.Add([]byte(`[`))
-	rp := p.party(f, func(c *oidc.Config) {
-		c.HTTP = &http.Client{Transport: p.Client().Transport}
-	})
+	rp := p.fuzzParty(f, "/none", nil, nil)
+	if err := rp.Refresh(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	receive := func(ctx context.Context, payload []byte) (broker.LogoutNotice, error) {
+		return rp.ReceiveLogout(ctx, broker.LogoutMessage{Form: url.Values{"logout_token": {p.signRaw(payload)}}})
+	}
+	if _, err := receive(f.Context(), good); err != nil {
+		f.Fatal("the genuine token is refused, so nothing is tried:", err)
+	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		got, err := rp.ReceiveLogout(t.Context(), broker.LogoutMessage{Form: url.Values{"logout_token": {p.signRaw(payload)}}})
+		got, err := receive(t.Context(), payload)
 		if err != nil {
 			return
 		}

@@ -75,7 +75,7 @@ func ownFactor(t testing.TB) func(*house, *web.Config) {
 }
 
 // field returns the value of an input, or the text of the element with the id.
-func field(t *testing.T, body, name string) string {
+func field(t testing.TB, body, name string) string {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(body))
 	if err != nil {

@@ -270,6 +270,7 @@ type idp struct {
 	message   broker.LogoutMessage
 	notice    broker.LogoutNotice // what a message says
 	noticeErr error
+	vouches   string // if set, messages that do not hold it are refused
 	answer    *broker.Challenge
 }
 
@@ -280,11 +281,17 @@ func (p *idp) BeginLogout(_ context.Context, r broker.LogoutRequest) (*broker.Ch
 
 func (p *idp) FinishLogout(_ context.Context, _ broker.LogoutRequest, m broker.LogoutMessage) error {
 	p.message = m
+	if p.vouches != "" && !strings.Contains(m.Query, p.vouches) {
+		return broker.Errorf(broker.CodeUnauthenticated, "It could not be verified.")
+	}
 	return p.logoutErr
 }
 
 func (p *idp) ReceiveLogout(_ context.Context, m broker.LogoutMessage) (broker.LogoutNotice, error) {
 	p.message = m
+	if p.vouches != "" && !strings.Contains(m.Query+m.Form.Encode(), p.vouches) {
+		return broker.LogoutNotice{}, broker.Errorf(broker.CodeUnauthenticated, "It could not be verified.")
+	}
 	return p.notice, p.noticeErr
 }
 

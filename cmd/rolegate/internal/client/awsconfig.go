@@ -45,9 +45,13 @@ type Change struct {
 var profileUnsafe = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 // Plan works out the edit. CodeConflict when a profile of the same name stands
-// outside of our block, or when the block's marks are damaged.
+// outside of our block, or when the block's marks are damaged. CodeUnavailable
+// when a name cannot be one.
 func (p Profiles) Plan(all []api.Assignment) (Change, error) {
 	c := Change{path: p.Path, Backup: p.Path + ".rolegate-backup", existed: true}
+	if err := plain(all); err != nil {
+		return c, err
+	}
 	var err error
 	if c.before, err = os.ReadFile(p.Path); errors.Is(err, fs.ErrNotExist) {
 		c.existed, c.Backup = false, ""

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
@@ -155,9 +156,9 @@ func (c *Client) failed(resp *http.Response, b []byte) error {
 		return broker.Errorf(broker.CodeUnavailable, "%s answers with status %d and not as a rolegate server does.", resp.Request.URL.Host, resp.StatusCode).
 			Fix("Check the address of the server.")
 	}
-	out := &broker.Error{Code: p.Code, Message: p.Detail, Remedy: p.Remedy}
+	out := &broker.Error{Code: p.Code, Message: said(p.Detail), Remedy: said(p.Remedy)}
 	if p.Error != "" {
-		out = &broker.Error{Code: codeOfOAuth(p.Error, resp.StatusCode), Message: p.Description}
+		out = &broker.Error{Code: codeOfOAuth(p.Error, resp.StatusCode), Message: said(p.Description)}
 	}
 	if p.StepUp != nil {
 		out.StepUp = &broker.StepUp{MFA: p.StepUp.MFA, MaxAuthAge: time.Duration(p.StepUp.MaxAuthAgeSeconds) * time.Second}
@@ -167,10 +168,19 @@ func (c *Client) failed(resp *http.Response, b []byte) error {
 		out.Message = "The server refused."
 	}
 	if p.TraceID != "" {
-		out.Message += " (trace " + p.TraceID + ")"
+		out.Message += " (trace " + said(p.TraceID) + ")"
 	}
 	return out
 }
+
+// breaks reports what ends a line, or steers a terminal.
+func breaks(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+// said is foreign text that fits a terminal: one line, nothing that moves the
+// cursor.
+func said(s string) string { return broker.CleanLabel(s, 1000) }
 
 func stepUpFlags(s *broker.StepUp) string {
 	var out []string
@@ -303,6 +313,20 @@ func (c *Client) Server() (string, error) {
 // Assignments returns the roles that the person may use now.
 func (c *Client) Assignments(ctx context.Context) ([]api.Assignment, error) {
 	var out api.Assignments
-	err := c.ask(ctx, http.MethodGet, api.PathAssignments, nil, &out)
-	return out.Assignments, err
+	if err := c.ask(ctx, http.MethodGet, api.PathAssignments, nil, &out); err != nil {
+		return nil, err
+	}
+	return out.Assignments, plain(out.Assignments)
+}
+
+// plain refuses names that no rolegate server gives: they are written to
+// terminals and to the AWS config file, where a line break begins a setting.
+func plain(all []api.Assignment) error {
+	for _, a := range all {
+		if _, err := broker.ParseAccountID(string(a.Account.ID)); err != nil || a.Role == "" || strings.ContainsFunc(a.Role+a.Account.Name, breaks) {
+			return broker.Errorf(broker.CodeUnavailable, "The server's list of roles holds a name that cannot be one.").
+				Fix("Check the address of the server.").Because(fmt.Errorf("account %q %q, role %q", a.Account.ID, a.Account.Name, a.Role))
+		}
+	}
+	return nil
 }

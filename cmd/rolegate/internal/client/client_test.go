@@ -337,7 +337,7 @@ func TestTroubles(t *testing.T) {
 func withRegistration(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/aws/oidc/client/register" {
-			_, _ = w.Write([]byte(`{"clientId":"c","clientSecret":"s","clientSecretExpiresAt":4102444800}`))
+			_, _ = w.Write([]byte(`{"clientId":"c","clientSecret":"s","clientSecretExpiresAt":1800000000}`))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -79,6 +79,9 @@ func (c *Client) fetch(ctx context.Context, account, role string, d time.Duratio
 	if err := c.ask(ctx, http.MethodPost, api.PathRoleCredentials, in, &out); err != nil {
 		return rolecache.Entry{}, err
 	}
+	if out.AccessKeyID == "" || out.SecretAccessKey == "" || out.SessionToken == "" {
+		return rolecache.Entry{}, broker.Errorf(broker.CodeUnavailable, "The server's answer holds no credentials.").Fix("Check the address of the server.")
+	}
 	now := c.c.Now()
 	if !now.Before(out.Expiration) || c.skew.Abs() > maxSkew {
 		if err := c.clock(nil); err != nil {

@@ -147,19 +147,22 @@ func (c *Client) discover(ctx context.Context, server string) (metadata, error) 
 		return m, broker.Errorf(broker.CodeInvalid, "The server at %s calls itself %s.", server, m.Issuer).Fix("Run: rolegate login %s", m.Issuer)
 	}
 	for _, e := range []string{m.Authorization, m.Token, m.Device, m.Revocation} {
-		if !strings.HasPrefix(e, server+"/") { // RFC 8414: never send a token elsewhere
+		if !strings.HasPrefix(e, server+"/") || said(e) != e { // RFC 8414: never send a token elsewhere
 			return m, broker.Errorf(broker.CodeInvalid, "The server at %s names an address that is not its own.", server)
 		}
 	}
 	return m, nil
 }
 
+// maxSeconds bounds the times in answers: 90 days, as long as a registration.
+const maxSeconds = 90 * 86400
+
 // tokens asks for tokens in the name of the rolegate program.
 func (c *Client) tokens(ctx context.Context, server string, form url.Values) (tokens, error) {
 	form.Set("client_id", broker.CLIClientID)
 	var t tokens
 	err := c.call(ctx, request{method: http.MethodPost, url: server + "/oauth/token", form: form}, &t)
-	if err == nil && (t.AccessToken == "" || t.RefreshToken == "" || t.ExpiresIn <= 0) {
+	if err == nil && (t.AccessToken == "" || t.RefreshToken == "" || t.ExpiresIn <= 0 || t.ExpiresIn > maxSeconds) {
 		err = broker.Errorf(broker.CodeUnavailable, "The server's answer holds no tokens.")
 	}
 	return t, err
@@ -308,6 +311,9 @@ func (c *Client) deviceCode(ctx context.Context, m metadata, in Login) (tokens, 
 	in.need(form)
 	if err := c.call(ctx, request{method: http.MethodPost, url: m.Device, form: form}, &d); err != nil {
 		return tokens{}, err
+	}
+	if !strings.HasPrefix(d.URI, m.Issuer+"/") || said(d.URI) != d.URI || said(d.UserCode) != d.UserCode || d.DeviceCode == "" || d.Interval > maxSeconds {
+		return tokens{}, broker.Errorf(broker.CodeUnavailable, "The server's answer holds no code to sign in with.").Fix("Check the address of the server.")
 	}
 	in.Show(d.URI, d.UserCode)
 	wait := time.Duration(max(d.Interval, 1)) * time.Second

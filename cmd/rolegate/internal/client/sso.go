@@ -56,6 +56,9 @@ func (c *Client) writeSSO(ctx context.Context, s Session, sso SSO) (string, erro
 	if err != nil {
 		return "", err
 	}
+	if left := time.Unix(reg.ExpiresAt, 0).Sub(c.c.Now()); reg.ClientID == "" || reg.ClientSecret == "" || left <= 0 || left > 2*maxSeconds*time.Second {
+		return "", c.clock(broker.Errorf(broker.CodeUnavailable, "The server's answer holds no registration."))
+	}
 	t, err := c.tokens(ctx, s.Server, url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {s.AccessToken},
 		"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "audience": {reg.ClientID},

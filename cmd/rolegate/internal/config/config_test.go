@@ -233,6 +233,39 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzDetached: whatever somebody writes to be simulated, its problems are the
+// same whether a file that it names is there or not, and hold nothing of it.
+func FuzzDetached(f *testing.F) {
+	for _, name := range []string{"full", "wrong", "syntax"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	for _, key := range []string{"outbound: {ca_file: ~FILE}", "store: {file: ~FILE}", "keys: {directory: ~FILE}", "identity_providers: [{id: a, saml: {metadata_file: ~FILE}}]", "include: ~FILE", "~FILE: 1", "public_url: 'env:~FILE'"} {
+		f.Add("public_url: https://sso.example.com\n" + key + "\n")
+	}
+	dir := f.TempDir()
+	there, missing := filepath.Join(dir, "there.pem"), filepath.Join(dir, "never.pem")
+	if err := os.WriteFile(there, []byte("planted: [content\n"), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		said := func(file string) string {
+			c, err := config.ParseDetached("rolegate.yaml", []byte(strings.ReplaceAll(text, "~FILE", file)))
+			if err == nil && c.Engine() == nil {
+				t.Error("accepted without rules")
+			}
+			return strings.ReplaceAll(fmt.Sprint(err), file, "~FILE")
+		}
+		with, without := said(there), said(missing)
+		if with != without || strings.Contains(with, "planted") && !strings.Contains(text, "planted") {
+			t.Errorf("with the file: %s\nwithout: %s", with, without)
+		}
+	})
+}
+
 // TestDetached holds what somebody who may only simulate could learn of the
 // machine: whether files and environment variables exist, and what they hold.
 func TestDetached(t *testing.T) {
