@@ -300,9 +300,13 @@ func (c *Client) Server() (string, error) {
 	return s.Server, err
 }
 
-// Assignments returns the roles that the person may use now.
+// Assignments returns the roles that the person may use now, and keeps their
+// names for completion.
 func (c *Client) Assignments(ctx context.Context) ([]api.Assignment, error) {
 	var out api.Assignments
-	err := c.ask(ctx, http.MethodGet, api.PathAssignments, nil, &out)
-	return out.Assignments, err
+	if err := c.ask(ctx, http.MethodGet, api.PathAssignments, nil, &out); err != nil {
+		return nil, err
+	}
+	c.keepNames(out.Assignments)
+	return out.Assignments, nil
 }
