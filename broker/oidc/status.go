@@ -22,5 +22,7 @@ func (rp *RelyingParty) Setup() []broker.SetupValue {
 		{Name: "Scopes", Value: strings.Join(rp.c.Scopes, " ")},
 		{Name: "Grant type", Value: "authorization code with PKCE (S256)"},
 		{Name: "Sign-in URL (initiate login URI)", Value: rp.c.PublicURL + "/signin/" + string(rp.c.ID)},
+		{Name: "Sign-out redirect URI (post logout redirect URI)", Value: rp.gone},
+		{Name: "Back-channel logout URI", Value: strings.TrimSuffix(rp.callback, "/callback") + "/backchannel-logout"},
 	}
 }

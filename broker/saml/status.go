@@ -21,5 +21,6 @@ func (sp *ServiceProvider) Setup() []broker.SetupValue {
 		{Name: "ACS URL (reply URL, single sign-on URL)", Value: sp.acs},
 		{Name: "Metadata", Value: sp.entityID, Path: "/saml/" + string(sp.c.ID) + "/metadata"},
 		{Name: "NameID format", Value: nameIDPersistent},
+		{Name: "Single logout URL (Redirect or POST, signed)", Value: sp.slo},
 	}
 }

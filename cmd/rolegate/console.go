@@ -14,6 +14,7 @@ func (p *program) console() *cobra.Command {
 	print, destination, region := false, "", ""
 	cmd := &cobra.Command{
 		Use: "console NAME…", Short: "Open the AWS console for a role", Args: atLeast(1, "rolegate console NAME…"),
+		ValidArgsFunction: p.completeRole,
 		Long: "console opens the console for the role that NAME means: ACCOUNT/ROLE, or as much of both as makes it\n" +
 			"clear, like \"prod adm\". The link leads through the portal, so it holds no secret and works after the\n" +
 			"browser's own session has ended.",

@@ -15,6 +15,7 @@ func (p *program) credentials() *cobra.Command {
 	duration := time.Duration(0)
 	cmd := &cobra.Command{
 		Use: "credentials ACCOUNT ROLE", Short: "Print credentials for credential_process", Args: exactly(2, "rolegate credentials ACCOUNT ROLE"),
+		ValidArgsFunction: p.completeAccountAndRole,
 		Long: "credentials prints the JSON that AWS clients want of credential_process. It keeps what it gets in an\n" +
 			"encrypted file and asks the server again before that ends. It never waits for a person: without a\n" +
 			"sign-in it fails at once. The program rolegate-credentials does the same and starts faster.",

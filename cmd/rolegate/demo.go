@@ -81,6 +81,16 @@ func (p *program) welcome(d *demo.Demo) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "\nThe sign-in pages show the people and the current codes as well.\nSTS %s, configuration and AWS trail in %s. Ctrl-C ends it.\n", d.STS, d.Dir)
+	fmt.Fprintf(p.stdout, `
+The sign-in pages show the people and the current codes as well.
+In a terminal, as bob:
+
+  rolegate login %s
+  rolegate profiles write
+  export AWS_ENDPOINT_URL_STS=%s
+  aws sts get-caller-identity --profile development-ReadOnly
+
+Configuration and AWS trail are in %s. Ctrl-C ends it.
+`, d.Portal, d.STS, d.Dir)
 	return nil
 }

@@ -39,7 +39,7 @@ func (p *program) keys() *cobra.Command {
 	}, &cobra.Command{
 		Use: "rotate PURPOSE", Short: "Sign with the next key of a purpose and publish a new next one",
 		Long: "rotate changes the signing key of aws-saml, aws-oidc, sp-signing or sp-encryption to the next\none, which has been published all along. Before it, give IAM and the identity providers the\nmetadata of now; afterwards, again. Restart rolegate to use the new key.",
-		Args: exactly(1, "rolegate keys rotate PURPOSE"),
+		Args: exactly(1, "rolegate keys rotate PURPOSE"), ValidArgs: []cobra.Completion{"aws-saml", "aws-oidc", "sp-signing", "sp-encryption"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := p.load()
 			if err != nil {

@@ -20,7 +20,7 @@ import (
 // TestScripts runs the scripts in testdata, each in a folder of its own with the
 // files of its archive (the txtar format: text, then "-- NAME --" and a file).
 //
-//	rolegate ARGS…           run the program; it must exit with 0
+//	rolegate ARGS…           run the program; it must exit with 0; '' is an empty word
 //	exit N rolegate ARGS…    it must exit with N
 //	[!] stdout PATTERN       of the last run; the rest of the line is a regular expression
 //	[!] stderr PATTERN
@@ -122,7 +122,7 @@ func (s *script) do(line string) error {
 		}
 		return nil
 	}
-	args := strings.Fields(s.expand(rest))
+	args := words(s.expand(rest))
 	switch {
 	case negated:
 		return errors.New("! is for stdout and stderr")
@@ -196,6 +196,17 @@ func (s *script) do(line string) error {
 		return s.folder(word, args[0])
 	}
 	return errors.New("no such command")
+}
+
+// words splits a line; ” is an empty word.
+func words(line string) []string {
+	out := strings.Fields(line)
+	for i, w := range out {
+		if w == "''" {
+			out[i] = ""
+		}
+	}
+	return out
 }
 
 func (s *script) run(want int, args []string) error {

@@ -23,7 +23,7 @@ func (p *program) serveCredentials() *cobra.Command {
 	listenOn, file := "", ""
 	cmd := &cobra.Command{
 		Use: "serve-credentials ACCOUNT ROLE", Short: "Give credentials to programs over a loopback address",
-		Args: exactly(2, "rolegate serve-credentials ACCOUNT ROLE"),
+		Args: exactly(2, "rolegate serve-credentials ACCOUNT ROLE"), ValidArgsFunction: p.completeAccountAndRole,
 		Long: "serve-credentials answers at a loopback address as the credentials endpoint of a container does, until\n" +
 			"Ctrl-C. It prints the two variables that AWS clients need. Programs must bring the token of the file.",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -310,13 +310,18 @@ func (c *Client) Server() (string, error) {
 	return s.Server, err
 }
 
-// Assignments returns the roles that the person may use now.
+// Assignments returns the roles that the person may use now, and keeps their
+// names for completion.
 func (c *Client) Assignments(ctx context.Context) ([]api.Assignment, error) {
 	var out api.Assignments
 	if err := c.ask(ctx, http.MethodGet, api.PathAssignments, nil, &out); err != nil {
 		return nil, err
 	}
-	return out.Assignments, plain(out.Assignments)
+	if err := plain(out.Assignments); err != nil {
+		return nil, err
+	}
+	c.keepNames(out.Assignments)
+	return out.Assignments, nil
 }
 
 // plain refuses names that no rolegate server gives: they are written to

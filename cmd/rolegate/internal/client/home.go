@@ -22,6 +22,7 @@ import (
 //	keyring             says that it is, and under which name
 //	session             server, tokens and their times
 //	credentials/NAME    cached role credentials
+//	roles               names of the person's roles, for completion
 //	*.lock              one process at a time
 type Home struct {
 	dir string
@@ -129,7 +130,7 @@ func (h *Home) forgetKeyring() error {
 func (h *Home) forget() error {
 	h.key = nil
 	return errors.Join(
-		h.forgetKeyring(), remove(rolecache.KeyPath(h.dir)), remove(h.path(sessionFile)), h.forgetCredentials(),
+		h.forgetKeyring(), remove(rolecache.KeyPath(h.dir)), remove(h.path(sessionFile)), remove(h.path(namesFile)), h.forgetCredentials(),
 	)
 }
 
@@ -194,6 +195,11 @@ func writeFile(path string, b []byte, mode fs.FileMode) error {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func remove(path string) error {

@@ -124,6 +124,7 @@ func (c *Client) keep(ctx context.Context, m metadata, in Login, t tokens) (api.
 	if err := c.home.saveSession(s); err != nil {
 		return me, s, err
 	}
+	c.learnNames(ctx, s)
 	if beforeErr == nil && before.Server == s.Server {
 		// The sign-in before is of no use to anybody now. One that cannot be
 		// ended ends by itself.
