@@ -622,6 +622,23 @@ func (a answer) want(t testing.TB, status int, parts ...string) answer {
 	return a
 }
 
+// leads is where an answer sends the browser, by a redirect or by a page that
+// leads on at once.
+func (a answer) leads() string {
+	if to, ok := strings.CutPrefix(a.Header.Get("Refresh"), "0; url="); ok {
+		return to
+	}
+	return a.Header.Get("Location")
+}
+
+// wantPage wants a page that leads on at once, and so ends a chain of redirects.
+func (a answer) wantPage(t testing.TB, want string) {
+	t.Helper()
+	if a.StatusCode != http.StatusOK || a.leads() != want || !strings.Contains(a.body, `href="`+strings.ReplaceAll(want, "&", "&amp;")+`"`) {
+		t.Fatalf("status %d to %q, want a page that leads to %q\n%s", a.StatusCode, a.leads(), want, a.body)
+	}
+}
+
 func (a answer) wantLocation(t testing.TB, want string) {
 	t.Helper()
 	if got := a.Header.Get("Location"); a.StatusCode != http.StatusSeeOther || got != want {

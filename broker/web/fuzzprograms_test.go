@@ -540,7 +540,7 @@ func FuzzDeepLink(f *testing.F) {
 			t.Fatalf("not signed in: %d to %q", a.StatusCode, a.Header.Get("Location"))
 		}
 		h.get("/signin/okta?"+url.Values{"return_to": {to.Query().Get("return_to")}}.Encode(), fromHere).want(t, http.StatusSeeOther)
-		back := h.acs().Header.Get("Location")
+		back := h.acs().leads()
 		u, err := url.Parse(back)
 		if err != nil || !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") {
 			t.Fatalf("led to %q", back)

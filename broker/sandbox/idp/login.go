@@ -135,7 +135,7 @@ func (l *login) password(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		l.page(w, http.StatusUnauthorized, f, loginPage{ID: id, Username: username, Error: "Username or password is wrong."})
-	case p.TOTPSecret == "":
+	case p.TOTPSecret == "" || p.OnRequest && !f.wanted:
 		l.start(w, r, id, p, false)
 	default:
 		f.mu.Lock()

@@ -25,6 +25,7 @@ type Person struct {
 	Email      string
 	Groups     []string
 	TOTPSecret string // base32; "" means no second factor
+	OnRequest  bool   // the second factor is asked for when the service wants one, and not otherwise
 	Attributes map[string][]string
 }
 

@@ -127,6 +127,15 @@ func (f *Federation) failure(id broker.ProviderID, traceID string, err error) er
 	return &page.Failure{Err: err, TraceID: traceID, Provider: id, Name: f.name(id), ReturnTo: "/"}
 }
 
+// ContinuePage leads on at once.
+type ContinuePage struct {
+	page.Meta
+	Text, Label, Href string
+}
+
+// Template names the page.
+func (ContinuePage) Template() string { return "continue" }
+
 // begin gives the browser its session and sends it on.
 func (f *Federation) begin(w http.ResponseWriter, out broker.SignedIn) error {
 	if err := f.c.Sessions.Start(w, out.Token); err != nil {
@@ -134,7 +143,13 @@ func (f *Federation) begin(w http.ResponseWriter, out broker.SignedIn) error {
 	}
 	to, entered := session.SplitEntry(out.ReturnTo)
 	if entered {
+		// The deep link redirects to AWS. Chromium holds all redirects behind a
+		// form to the form-action of the form's page, which here is the provider's:
+		// the chain ends with a page of ours.
 		f.c.Sessions.Enter(w, to)
+		return f.c.Pages.Render(w, http.StatusOK, ContinuePage{
+			Meta: page.Meta{Title: "You are signed in", Refresh: to}, Text: "You are being taken to the AWS console.", Label: "Continue", Href: to,
+		})
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Location", to)

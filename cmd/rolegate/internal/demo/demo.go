@@ -17,6 +17,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/broker/sandbox/aws"
 	"github.com/rolegate/rolegate/broker/sandbox/idp"
@@ -46,6 +47,8 @@ type Options struct {
 	Version   string
 
 	// What a test changes or looks at.
+	Store   string                                         // of the configuration; "": SQLite in Dir
+	People  []idp.Person                                   // nil: [idp.DemoPeople]
 	Metrics *metrics.Metrics                               // of rolegate; nil: nothing is counted
 	Now     func() time.Time                               // rolegate's clock, not the peers'; nil: time.Now
 	Wrap    func(part string, h http.Handler) http.Handler // stands before portal, issuers, saml, oidc, sts, signin and console
@@ -77,7 +80,13 @@ type Demo struct {
 // Start starts everything. Close the demo when done.
 func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	d := &Demo{stop: stop, Dir: o.Dir, People: idp.DemoPeople(), switchOff: o.SwitchOff}
+	d := &Demo{stop: stop, Dir: o.Dir, People: o.People, switchOff: o.SwitchOff}
+	if d.People == nil {
+		d.People = idp.DemoPeople()
+	}
+	if o.Store == "" {
+		o.Store = "sqlite:rolegate.db"
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -104,9 +113,14 @@ func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 	if err := d.providers(secret, l); err != nil {
 		return nil, err
 	}
-	c, err := d.configuration(secret, l)
+	c, err := d.configuration(secret, o.Store, l)
 	if err != nil {
 		return nil, err
+	}
+	if c.SharedStore() { // where a server makes no keys of its own
+		if _, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: true, Now: o.Now}); err != nil {
+			return nil, err
+		}
 	}
 	if d.server, err = server.New(ctx, c, server.Options{
 		DialMap: dial, Roots: authority.Pool(), Logger: o.Logger, Version: o.Version, Metrics: o.Metrics, Now: o.Now,
@@ -195,7 +209,7 @@ func (d *Demo) providers(secret string, l map[string]net.Listener) (err error) {
 	return err
 }
 
-func (d *Demo) configuration(secret string, l map[string]net.Listener) (*config.Config, error) {
+func (d *Demo) configuration(secret, store string, l map[string]net.Listener) (*config.Config, error) {
 	t, err := template.New("config").Parse(configTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
@@ -203,6 +217,7 @@ func (d *Demo) configuration(secret string, l map[string]net.Listener) (*config.
 	var text strings.Builder
 	err = t.Execute(&text, map[string]string{
 		"Portal": d.Portal, "Listen": l["portal"].Addr().String(), "SAML": local(l["saml"]), "STS": d.STS, "SignIn": d.SignIn, "Console": d.Console,
+		"Store": store,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)

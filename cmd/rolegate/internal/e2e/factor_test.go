@@ -12,7 +12,9 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/sandbox/idp"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/client"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/demo"
 )
 
 // virtualAuthenticator plugs in an authenticator that verifies its user.
@@ -192,5 +194,74 @@ func TestBrowserProgramNeedsProof(t *testing.T) {
 	}
 	if err := operate(); err != nil {
 		t.Errorf("%v: %s", err, broker.Remedy(err))
+	}
+}
+
+// TestBrowserStepUpToConsole goes in one flow from a role that needs a second
+// factor, by way of the identity provider that did not prove one, to the console
+// as that role: by SAML and by OpenID Connect, from the portal's button and from
+// a deep link, with and without a session.
+func TestBrowserStepUpToConsole(t *testing.T) {
+	people := idp.DemoPeople()
+	for i, p := range people {
+		people[i].OnRequest = true
+		if p.Username == "bob" { // and has an app, which is not asked for unless it is wanted
+			people[i].TOTPSecret = people[0].TOTPSecret
+		}
+	}
+	for _, tt := range []struct {
+		provider, who, account, role, as string
+	}{
+		{"saml", "alice", "production", "Admin", "assumed-role/RolegateAdmin/alice@example.com"},
+		{"oidc", "bob", "sandbox", "Operator", asOperator},
+	} {
+		for _, from := range []string{"button", "deep link", "deep link of nobody yet"} {
+			t.Run(tt.provider+", "+from, func(t *testing.T) {
+				ctx := newBrowser(t)
+				d, err := demo.Start(t.Context(), demo.Options{Listen: "localhost:0", Dir: t.TempDir(), People: people, Logger: testLogger(t)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = d.Close() })
+				var who idp.Person
+				for _, p := range people {
+					if p.Username == tt.who {
+						who = p
+					}
+				}
+				password := func() {
+					t.Helper()
+					run(t, ctx, chromedp.WaitVisible(`input[name=password]`),
+						chromedp.SendKeys(`input[name=username]`, who.Username), chromedp.SendKeys(`input[name=password]`, who.Password+kb.Enter))
+				}
+				choose := func() {
+					t.Helper()
+					run(t, ctx, chromedp.WaitVisible(`a[href*="/signin/`+tt.provider+`"]`), chromedp.Click(`a[href*="/signin/`+tt.provider+`"]`))
+				}
+				link := d.Portal + "/go?account=" + tt.account + "&role=" + tt.role
+				first := d.Portal
+				if from == "deep link of nobody yet" {
+					first = link
+				}
+				run(t, ctx, chromedp.Navigate(first))
+				choose()
+				password()
+				switch from {
+				case "button":
+					run(t, ctx, waitFor("Accounts and roles"),
+						chromedp.Click(`//form[@action="/console"]//button[contains(., "Console for `+tt.role+` in `+tt.account+`")]`, chromedp.BySearch))
+				case "deep link":
+					run(t, ctx, waitFor("Accounts and roles"), chromedp.Navigate(link))
+				}
+				run(t, ctx, waitFor("needs a second factor"), chromedp.Click(`form[action="/signin/`+tt.provider+`"] button`))
+				password()
+				run(t, ctx, chromedp.WaitVisible(`input[name=code]`), chromedp.SendKeys(`input[name=code]`, who.Code(time.Now())+kb.Enter))
+				run(t, ctx, waitFor("You are signed in to AWS"))
+				if text := textOf(t, ctx); !strings.Contains(text, tt.as) {
+					t.Errorf("the console says\n%s", text)
+				}
+				shoot(t, ctx, "stepped-up-"+tt.provider)
+			})
+		}
 	}
 }

@@ -42,12 +42,12 @@ type planting struct {
 	wrong   secrets
 }
 
-func newPlanting(t *testing.T) *planting {
+func newPlanting(t *testing.T, store string) *planting {
 	t.Helper()
 	p := &planting{T: t, wire: &wire{}, metrics: metrics.New(metrics.Config{}), dir: t.TempDir(), wrong: secrets{}}
 	var err error
 	p.d, err = demo.Start(t.Context(), demo.Options{
-		Listen: "localhost:0", Dir: p.dir, Metrics: p.metrics, Wrap: p.wrap,
+		Listen: "localhost:0", Dir: p.dir, Store: store, Metrics: p.metrics, Wrap: p.wrap,
 		Logger: slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    func() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) },
 	})
@@ -125,6 +125,10 @@ func (p *planting) run() {
 	p.programs(oidc)
 	p.refresh(oidc)
 	p.brokenPeers(saml, oidc)
+	p.ownFactor(oidc)
+	p.letIn(saml)
+	p.sdks(saml)
+	p.logouts()
 	p.administer(saml)
 	must(p.T, saml, saml.Post(p.Context(), p.d.Portal+"/signout", nil))
 	p.wants(saml, http.StatusOK, "sign out")
@@ -433,7 +437,7 @@ func (p *planting) places() []place {
 // answer that is not there to hold it, the files of its database, or the trail
 // of AWS.
 func TestPlantedSecrets(t *testing.T) {
-	p := newPlanting(t)
+	p := newPlanting(t, "")
 	p.run()
 	all, places := p.all(), p.places() // with the write-ahead log as it is in use
 	if err := p.d.Close(); err != nil {
@@ -441,14 +445,7 @@ func TestPlantedSecrets(t *testing.T) {
 	}
 	places = append(places, files(t, p.dir, clientSecretFile, keyFolder)...) // and when it was written back
 	// What is looked for, and where, is there at all.
-	for k, least := range map[kind]int{
-		samlResponse: 5, state: 10, nonce: 6, code: 5, verifier: 4, idToken: 2, accessToken: 2, refreshToken: 2, clientSecret: 1, sessionCookie: 2,
-		bindingCookie: 5, minted: 6, secretKey: 6, awsToken: 6, signInToken: 4, privateKey: 8, wrongInput: 8, passwordOfPeer: 4,
-	} {
-		if n := all.count(k); n < least {
-			t.Errorf("%d of %s were planted, at least %d are wanted", n, k, least)
-		}
-	}
+	enough(t, all)
 	for name, mark := range map[string]string{
 		"log": `"route":"POST /saml/{idp}/acs"`, "metrics": "rolegate_mints_total", "rolegate.db": "signin.pending", "rolegate.db-wal": "credentials.issue",
 		"cloudtrail.jsonl": "AssumeRoleWithSAML", "answer to POST /credentials": "AWS_SECRET_ACCESS_KEY", "answer to GET /go": "trace",
@@ -468,15 +465,30 @@ func TestPlantedSecrets(t *testing.T) {
 	t.Logf("%d secrets looked for in %d places", len(all), len(places))
 }
 
+// enough ensures that there is something of each kind to look for.
+func enough(t *testing.T, all secrets) {
+	t.Helper()
+	for k, least := range map[kind]int{
+		samlResponse: 5, state: 10, nonce: 6, code: 5, verifier: 4, idToken: 2, accessToken: 2, refreshToken: 2, clientSecret: 1, sessionCookie: 2,
+		bindingCookie: 5, minted: 6, secretKey: 6, awsToken: 6, signInToken: 4, privateKey: 8, wrongInput: 8, passwordOfPeer: 4,
+		factorKey: 2, recoveryCode: 10, ceremony: 4, passkeyAnswer: 2, ourCode: 3, ourVerifier: 2, ourAccess: 5, ourRefresh: 5, deviceCode: 4, userCode: 4,
+		registration: 1, logoutMessages: 4,
+	} {
+		if n := all.count(k); n < least {
+			t.Errorf("%d of %s were planted, at least %d are wanted", n, k, least)
+		}
+	}
+}
+
 // TestPlantedSecretsAreFound ensures that the search finds what leaks: with a
 // logger that writes down what passes, as one left from debugging would, every
 // kind of secret is found in the log; and in the database and in an answer, if
 // it is put there.
 func TestPlantedSecretsAreFound(t *testing.T) {
-	p := newPlanting(t)
+	p := newPlanting(t, "")
 	leaky := slog.New(slog.NewJSONHandler(&p.log, nil))
 	p.onExchange(func(x exchange) {
-		leaky.InfoContext(t.Context(), "exchange", "query", x.query, "sent", x.sent, "form", x.form.Encode(), "answer", x.header, "body", x.body)
+		leaky.InfoContext(t.Context(), "exchange", "query", x.query, "sent", x.sent, "form", x.form.Encode(), "raw", x.raw, "answer", x.header, "body", x.body)
 	})
 	p.run()
 	all := p.all()
@@ -511,7 +523,8 @@ func TestPlantedSecretsAreFound(t *testing.T) {
 	}
 	for _, k := range []kind{
 		samlResponse, state, nonce, code, verifier, idToken, accessToken, refreshToken, clientSecret, sessionCookie, bindingCookie, minted, secretKey,
-		awsToken, signInToken, wrongInput, passwordOfPeer,
+		awsToken, signInToken, wrongInput, passwordOfPeer, factorKey, recoveryCode, ceremony, passkeyAnswer, ourCode, ourVerifier, ourAccess, ourRefresh,
+		deviceCode, userCode, registration, logoutMessages,
 	} {
 		if !has(string(k) + " in log") {
 			t.Errorf("a %s in the log was not found", k)

@@ -42,6 +42,7 @@ type exchange struct {
 	part, method, path string
 	query, form        url.Values
 	sent               http.Header
+	raw                string // the body that was sent
 	status             int
 	header             http.Header
 	body               string
@@ -106,7 +107,7 @@ func (w *wire) wrap(part string, h http.Handler) http.Handler {
 		}
 		form, _ := url.ParseQuery(string(sent)) // what is no form has no fields
 		x := exchange{
-			part: part, method: r.Method, path: r.URL.Path, query: r.URL.Query(), form: form, sent: r.Header.Clone(),
+			part: part, method: r.Method, path: r.URL.Path, query: r.URL.Query(), form: form, sent: r.Header.Clone(), raw: string(sent),
 			status: rec.Code, header: rec.Header().Clone(), body: rec.Body.String(),
 		}
 		w.keep(x)
@@ -146,6 +147,19 @@ const (
 	privateKey     kind = "private key"
 	wrongInput     kind = "what somebody sent wrongly"
 	passwordOfPeer kind = "password"
+
+	factorKey      kind = "key of an authenticator app"
+	recoveryCode   kind = "recovery code"
+	ceremony       kind = "id of a passkey or app ceremony"
+	passkeyAnswer  kind = "answer of a passkey"
+	ourCode        kind = "code for a program"
+	ourVerifier    kind = "PKCE verifier of a program"
+	ourAccess      kind = "access token of a program"
+	ourRefresh     kind = "refresh token of a program"
+	deviceCode     kind = "device code"
+	userCode       kind = "user code"
+	registration   kind = "secret of a registered program"
+	logoutMessages kind = "logout message"
 )
 
 // mayHold reports whether an answer of rolegate's is meant to hold the secret.
@@ -154,15 +168,31 @@ func mayHold(k kind, x exchange) bool {
 	at := x.method + " " + x.path
 	switch k {
 	case sessionCookie:
-		return strings.HasSuffix(at, "/acs") || strings.HasSuffix(at, "/callback")
+		return strings.HasSuffix(at, "/acs") || strings.HasSuffix(at, "/callback") || strings.HasPrefix(at, "POST /mfa")
 	case bindingCookie, state, nonce:
 		return strings.HasPrefix(x.path, "/signin/")
 	case secretKey, awsToken:
-		return at == "POST /credentials" || at == "POST /api/v1/role-credentials"
+		return at == "POST /credentials" || at == "POST /api/v1/role-credentials" || at == "GET /aws/portal/federation/credentials"
 	case wrongInput:
-		return at == "POST /admin/simulate" // the page gives the text back to mend
+		return at == "POST /admin/simulate" || at == "POST /device" // the page gives the text back to mend
 	case signInToken:
 		return at == "POST /console" || at == "GET /go"
+	case factorKey:
+		return strings.HasPrefix(at, "POST /mfa/enrol/code")
+	case recoveryCode:
+		return at == "POST /mfa/enrol/code/confirm" || at == "POST /mfa/enrol/passkey"
+	case ceremony:
+		return strings.HasPrefix(x.path, "/mfa")
+	case ourCode:
+		return at == "POST /authorize"
+	case ourAccess, ourRefresh:
+		return at == "POST /oauth/token" || at == "POST /aws/oidc/token"
+	case deviceCode:
+		return at == "POST /oauth/device_authorization" || at == "POST /aws/oidc/device_authorization"
+	case userCode:
+		return strings.HasSuffix(at, "/device_authorization") || x.path == "/device"
+	case registration:
+		return at == "POST /aws/oidc/client/register"
 	default:
 		return false
 	}
@@ -196,7 +226,11 @@ func (w *wire) gather(t *testing.T) secrets {
 	for _, x := range w.exchanges() {
 		switch x.part {
 		case "portal":
-			out.add(samlResponse, x.form["SAMLResponse"]...)
+			out.gatherPrograms(x)
+			out.gatherFactors(x)
+			if strings.HasSuffix(x.path, "/acs") {
+				out.add(samlResponse, x.form["SAMLResponse"]...)
+			}
 			out.add(code, x.query["code"]...)
 			for _, c := range (&http.Response{Header: x.header}).Cookies() {
 				switch {
