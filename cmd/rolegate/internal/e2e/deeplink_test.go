@@ -49,7 +49,7 @@ func TestBrowserPortalByKeyboard(t *testing.T) {
 	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Use your work account"))
 	keyInOIDC(t, ctx, d.person(t, "oidc", "bob"), "Accounts and roles")
 	press(t, ctx, "Favourite: Developer in sandbox", "Favourites")
-	keyIn(t, ctx, "Search", "staging read", "1 of 7 roles match.")
+	keyIn(t, ctx, "Search", "staging read", "1 of 9 roles match.")
 	press(t, ctx, "Credentials @ ReadOnly in staging", "ReadOnly in staging")
 	press(t, ctx, "Show credentials", "AWS_ACCESS_KEY_ID")
 	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Favourites"))

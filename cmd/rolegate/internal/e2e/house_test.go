@@ -18,8 +18,7 @@ import (
 )
 
 // house is a server in this process, for what the demo does not have: other
-// configurations and another time. It is at 127.0.0.1, which is another site
-// than localhost.
+// configurations and another time.
 type house struct {
 	portal   string
 	idp      string // address of its identity provider
@@ -48,13 +47,14 @@ func newHouse(t testing.TB, rest string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.portal, h.idp = "http://"+l.Addr().String(), peer.URL
+	local := strings.NewReplacer("127.0.0.1", "localhost")
+	h.portal, h.idp = "http://"+local.Replace(l.Addr().String()), local.Replace(peer.URL)
 	if h.provider, err = idp.NewSAML(idp.SAMLOptions{BaseURL: h.idp, People: idp.DemoPeople()}); err != nil {
 		t.Fatal(err)
 	}
 	metadata := string(h.provider.Metadata())
-	post := strings.NewReplacer(`bindings:HTTP-Redirect`, `bindings:HTTP-Artifact`,
-		`<SingleSignOnService`, `<SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`+h.idp+`/slo"/><SingleSignOnService`).Replace(metadata)
+	post := strings.NewReplacer(`<SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="`+h.idp+`/sso"/>`, "",
+		`<NameIDFormat`, `<SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`+h.idp+`/slo"/><NameIDFormat`).Replace(metadata)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"idp.xml": metadata, "post.xml": post, "client.secret": "not looked at"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
