@@ -28,8 +28,8 @@ func TestBrowserDeepLink(t *testing.T) {
 		}
 		return c
 	}
-	keyIn(t, ctx, "Code code", code(time.Now()), "Keep your recovery codes")
-	press(t, ctx, "I have kept them", "Set up a second factor")
+	keyIn(t, ctx, "code Code", code(time.Now()), "Keep your recovery codes")
+	press(t, ctx, "I have kept them", "What you have set up")
 	press(t, ctx, "Sign out", "You are signed out")
 
 	run(t, ctx, chromedp.Navigate(d.Portal+operator+"&destination=ec2/home&region=eu-west-1"), waitFor("Use your work account"))
@@ -50,8 +50,7 @@ func TestBrowserPortalByKeyboard(t *testing.T) {
 	keyInOIDC(t, ctx, d.person(t, "oidc", "bob"), "Accounts and roles")
 	press(t, ctx, "Favourite: Developer in sandbox", "Favourites")
 	keyIn(t, ctx, "Search", "staging read", "1 of 9 roles match.")
-	press(t, ctx, "Credentials @ ReadOnly in staging", "ReadOnly in staging")
-	press(t, ctx, "Show credentials", "AWS_ACCESS_KEY_ID")
+	press(t, ctx, "Credentials @ ReadOnly in staging", "AWS_ACCESS_KEY_ID")
 	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Favourites"))
 	press(t, ctx, "Why? @ Developer in sandbox", "Why you have Developer in sandbox")
 }

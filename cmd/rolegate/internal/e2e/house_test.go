@@ -25,22 +25,30 @@ type house struct {
 	provider *idp.SAML
 	server   *server.Server
 	ahead    atomic.Int64 // of the clock, in nanoseconds
+	slow     atomic.Bool  // the provider answers when the browser gives up
 }
 
 const corporate = `  - id: corp
     name: Acme
+    email_domains: [example.com]
     saml: {metadata_file: idp.xml, idp_initiated: true}
     identity: {username: 'claims.username[0]', email: 'claims.email[0]', groups: 'claims.groups'}
 `
 
 // newHouse starts a server with the rest of a configuration after public_url,
 // in which the provider "corp" is the sandbox's. The files idp.xml, the
-// metadata of the sandbox's provider, and post.xml, with forms as its only
-// binding and a sign-out, are there for it.
+// metadata of the sandbox's provider, and post.xml, the same with a sign-out by
+// form, are there for it.
 func newHouse(t testing.TB, rest string) *house {
 	t.Helper()
 	h := &house{}
-	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.provider.Handler().ServeHTTP(w, r) }))
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.slow.Load() { // a page that goes on by itself can be looked at
+			<-r.Context().Done()
+			return
+		}
+		h.provider.Handler().ServeHTTP(w, r)
+	}))
 	t.Cleanup(peer.Close)
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -53,8 +61,7 @@ func newHouse(t testing.TB, rest string) *house {
 		t.Fatal(err)
 	}
 	metadata := string(h.provider.Metadata())
-	post := strings.NewReplacer(`<SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="`+h.idp+`/sso"/>`, "",
-		`<NameIDFormat`, `<SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`+h.idp+`/slo"/><NameIDFormat`).Replace(metadata)
+	post := strings.Replace(metadata, `<NameIDFormat`, `<SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`+h.idp+`/slo"/><NameIDFormat`, 1)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"idp.xml": metadata, "post.xml": post, "client.secret": "not looked at"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

@@ -33,7 +33,7 @@ var pictures = map[string][]string{
 	"noroles":        {"no-roles"},
 	"paste":          {"paste"},
 	"portal":         {"portal", "portal-shelf", "portal-search", "portal-grouped", "portal-empty", "portal-long", "portal-many"},
-	"post":           {"post", "post-signout"},
+	"post":           {"post-signout"},
 	"recovery":       {"mfa-recovery"},
 	"security":       {"mfa-security", "mfa-nothing"},
 	"sessions":       {"sessions", "sessions-alone"},
