@@ -129,25 +129,27 @@ function portal(tools) {
     return query.value.toLowerCase().split(/\s+/).filter(Boolean).map((t) => t.replace("=", ": "));
   }
 
-  let timer, running;
+  // One question at a time, and what was typed meanwhile is the next one.
+  let running, again;
   function ask() {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      const url = "/?" + new URLSearchParams(new FormData(tools));
-      if (running) running.abort();
-      running = new XMLHttpRequest();
-      running.responseType = "document";
-      running.onload = () => {
-        const doc = running.response;
-        if (running.status !== 200 || !doc || !doc.getElementById("results")) return location.assign(url);
-        for (const id of ["shelf", "results", "count"]) {
-          document.getElementById(id).replaceChildren(...doc.getElementById(id).childNodes);
-        }
-        history.replaceState(null, "", url);
-      };
-      running.open("GET", url);
-      running.send();
-    }, 200);
+    if (running) { again = true; return; }
+    again = false;
+    const url = "/?" + new URLSearchParams(new FormData(tools));
+    running = new XMLHttpRequest();
+    running.responseType = "document";
+    running.onload = () => {
+      const { response: doc, status } = running;
+      running = null;
+      if (again) return ask();
+      if (status !== 200 || !doc || !doc.getElementById("results")) return location.assign(url);
+      for (const id of ["shelf", "results", "count"]) {
+        document.getElementById(id).replaceChildren(...doc.getElementById(id).childNodes);
+      }
+      history.replaceState(null, "", url);
+    };
+    running.onerror = () => { running = null; if (again) ask(); };
+    running.open("GET", url);
+    running.send();
   }
 
   // All rows here: the page answers by itself. Else the server does.

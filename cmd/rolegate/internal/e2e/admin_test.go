@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestBrowserAdmin goes as an administrator from somebody's refused access to
+// browserAdmin goes as an administrator from somebody's refused access to
 // its trace, explains the person, simulates the change that would help, finds
 // it all in the audit log and ends a session; every page is looked at.
-func TestBrowserAdmin(t *testing.T) {
+func browserAdmin(t *testing.T) {
 	ctx := newBrowser(t)
 	d := startDemo(t)
 	bob, alice := d.person(t, "oidc", "bob"), d.person(t, "saml", "alice")
@@ -53,6 +54,20 @@ func TestBrowserAdmin(t *testing.T) {
 	if err := os.WriteFile(path, candidate, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// By keyboard alone, as somebody would who has the text at hand.
+	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/simulate"), chromedp.WaitVisible(`#candidate`))
+	tabTo(t, ctx, "Paste the new rolegate.yaml")
+	run(t, ctx, input.InsertText(strings.Replace(string(candidate), "accounts:", "acounts:", 1)))
+	press(t, ctx, "Simulate ", "would not start")
+	shootAll(t, ctx, "admin-simulate-wrong")
+	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/simulate"), chromedp.WaitVisible(`#candidate`))
+	tabTo(t, ctx, "Paste the new rolegate.yaml")
+	run(t, ctx, input.InsertText(string(candidate)))
+	press(t, ctx, "Simulate ", "people evaluated")
+	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/traces"), waitFor("What went wrong lately"))
+	keyIn(t, ctx, "Trace id", strings.ReplaceAll(trace, "-", " "), "you are none")
+	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/explain"), waitFor("Explain a person"))
+	keyIn(t, ctx, "Person", "bob", "aws-developers")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/simulate"), chromedp.WaitVisible(`#candidate`),
 		chromedp.SetUploadFiles(`#file`, []string{path}), chromedp.Click(`form[action="/admin/simulate"] button`), waitFor("people evaluated"))
 	if text := textOf(t, ctx); !strings.Contains(text, "bob: Admin in production") {

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ var (
 )
 
 // newBrowser starts a Chromium with an empty profile that ends with the test.
-func newBrowser(t *testing.T, extra ...chromedp.ExecAllocatorOption) context.Context {
+func newBrowser(t testing.TB, extra ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path := need(t, "ROLEGATE_TEST_CHROMIUM")
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -52,7 +53,7 @@ func newBrowser(t *testing.T, extra ...chromedp.ExecAllocatorOption) context.Con
 }
 
 // run does the actions, and on failure says where the browser was.
-func run(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
+func run(t testing.TB, ctx context.Context, actions ...chromedp.Action) {
 	t.Helper()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		var url, text string
@@ -76,7 +77,7 @@ func see(v view) chromedp.Action {
 }
 
 // shoot keeps a picture of the whole page among the artifacts.
-func shoot(t *testing.T, ctx context.Context, name string) {
+func shoot(t testing.TB, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("ROLEGATE_TEST_ARTIFACTS")
 	if dir == "" {
@@ -117,10 +118,17 @@ func accessible(t *testing.T, ctx context.Context, what string) {
 	}
 }
 
-// shootAll takes the page in every view and checks that it never scrolls
-// sideways (WCAG 1.4.10, reflow).
+// gallery says which template each picture that [shootAll] took shows, "" where
+// the page is not one of ours.
+var gallery = map[string]string{}
+
+// shootAll takes the page in every view, runs axe-core on each and checks that
+// it never scrolls sideways (WCAG 1.4.10, reflow).
 func shootAll(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
+	var template string
+	run(t, ctx, chromedp.Evaluate(`document.querySelector("main")?.dataset.page || ""`, &template))
+	gallery[name] = template
 	for _, v := range views {
 		var overflow bool
 		run(t, ctx, see(v), chromedp.Evaluate(`document.documentElement.scrollWidth > document.documentElement.clientWidth`, &overflow))
@@ -153,15 +161,22 @@ func textOf(t *testing.T, ctx context.Context) string {
 
 // waitFor waits until the page's text holds want. It asks by Runtime.evaluate:
 // the pages' policy forbids the eval that chromedp's own poll needs.
-func waitFor(want string) chromedp.Action {
+func waitFor(want string) chromedp.Action { return waitForEither(want) }
+
+// waitForEither waits until the page's text holds one of want.
+func waitForEither(want ...string) chromedp.Action {
 	return chromedp.ActionFunc(func(ctx context.Context) error {
+		list, err := json.Marshal(want)
+		if err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
 		tick := time.NewTicker(30 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			found := false
-			err := chromedp.Evaluate(fmt.Sprintf(`!!document.body && document.body.innerText.includes(%q)`, want), &found).Do(ctx)
+			err := chromedp.Evaluate(fmt.Sprintf(`!!document.body && %s.some(t => document.body.innerText.includes(t))`, list), &found).Do(ctx)
 			if err == nil && found {
 				return nil
 			}
@@ -174,13 +189,15 @@ func waitFor(want string) chromedp.Action {
 	})
 }
 
-// tabTo presses Tab, if need be, until the focused element's text or label holds want.
+// tabTo presses Tab, if need be, until the focused element's text, label or
+// value holds want; what stands in a row of roles has "@ ROLE in ACCOUNT" too.
 func tabTo(t *testing.T, ctx context.Context, want string) {
 	t.Helper()
 	const label = `(() => { const e = document.activeElement; if (!e || e === document.body) return "";
 		const by = (e.getAttribute("aria-labelledby") || "").split(" ").map(i => document.getElementById(i)?.innerText || "").join(" ");
-		return [e.getAttribute("aria-label") || "", by, e.textContent || "", e.value || "", e.name || "", ...[...(e.labels || [])].map(l => l.innerText)].join(" ").replace(/\s+/g, " ") })()`
-	for range 80 {
+		const row = e.closest("#results li"), place = row ? "@ " + row.querySelector(".rn").textContent + " in " + row.closest("section").querySelector(".an").textContent : "";
+		return [e.getAttribute("aria-label") || "", by, e.textContent || "", e.value || "", e.name || "", ...[...(e.labels || [])].map(l => l.innerText), place].join(" ").replace(/\s+/g, " ") })()`
+	for range 120 {
 		var got string
 		run(t, ctx, chromedp.Evaluate(label, &got))
 		if strings.Contains(got, want) {

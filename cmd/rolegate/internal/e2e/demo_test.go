@@ -16,7 +16,7 @@ import (
 
 // need returns the value of a peer's variable; without it the test is left out,
 // or fails where CI=true.
-func need(t *testing.T, name string) string {
+func need(t testing.TB, name string) string {
 	t.Helper()
 	v := os.Getenv(name)
 	if v == "" {
@@ -110,6 +110,6 @@ func startDemo(t *testing.T) ready {
 }
 
 // testLogger writes to the test's output.
-func testLogger(t *testing.T) *slog.Logger {
+func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

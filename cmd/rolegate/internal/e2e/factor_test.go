@@ -46,11 +46,11 @@ const (
 	asOperator = "assumed-role/RolegateDeveloper/bob@example.com"
 )
 
-// TestBrowserOwnFactor goes the whole way of somebody whose identity provider
+// browserOwnFactor goes the whole way of somebody whose identity provider
 // proves no second factor: the role that needs one leads to enrolment of a
 // passkey and from there to the console; the next sign-in to its use. Then an
 // authenticator app is added, and wrong, replayed and late codes are refused.
-func TestBrowserOwnFactor(t *testing.T) {
+func browserOwnFactor(t *testing.T) {
 	ctx := newBrowser(t)
 	d := startDemo(t)
 	bob := d.person(t, "oidc", "bob")
@@ -73,6 +73,7 @@ func TestBrowserOwnFactor(t *testing.T) {
 	signInOIDC(t, ctx, bob, d.Portal)
 	run(t, ctx, waitFor("Accounts and roles"), chromedp.Navigate(d.Portal+operator), waitFor("needs a second factor"),
 		chromedp.Click(`a[href^="/mfa"]`), waitFor("Use your passkey"))
+	shootAll(t, ctx, "mfa-use")
 	run(t, ctx, chromedp.Click(`form[data-passkey] button`), waitFor("You are signed in to AWS"))
 	if text := textOf(t, ctx); !strings.Contains(text, asOperator) {
 		t.Errorf("the console says\n%s", text)
@@ -108,10 +109,10 @@ func TestBrowserOwnFactor(t *testing.T) {
 	shootAll(t, ctx, "mfa-security-after")
 }
 
-// TestBrowserStepUpAtProvider ensures that a role that needs a second factor
+// browserStepUpAtProvider ensures that a role that needs a second factor
 // leads to the identity provider, and that an answer with less than was asked
 // ends there, with the session as it was.
-func TestBrowserStepUpAtProvider(t *testing.T) {
+func browserStepUpAtProvider(t *testing.T) {
 	ctx := newBrowser(t)
 	d := startDemo(t)
 	bob := d.person(t, "oidc", "bob")

@@ -7,9 +7,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestBrowserShelf ensures that search, stars, what was used lately and grouping
+// browserShelf ensures that search, stars, what was used lately and grouping
 // work in a real browser with script, and that the pages look right.
-func TestBrowserShelf(t *testing.T) {
+func browserShelf(t *testing.T) {
 	ctx := newBrowser(t)
 	d := startDemo(t)
 	bob := d.person(t, "saml", "bob")

@@ -11,9 +11,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestBrowserSAML signs in with a second factor and lands in a console session
+// browserSAML signs in with a second factor and lands in a console session
 // under the person's name, looking at every page on the way.
-func TestBrowserSAML(t *testing.T) {
+func browserSAML(t *testing.T) {
 	ctx := newBrowser(t)
 	d := startDemo(t)
 	alice := d.person(t, "saml", "alice")
@@ -74,8 +74,17 @@ func morePages(t *testing.T, ctx context.Context, d ready) {
 	visit("/no/such/page", "page", "not-found")
 	var id string
 	run(t, ctx, chromedp.Navigate(d.Portal), waitFor("Accounts and roles"), chromedp.Value(`input[name=assignment]`, &id))
+	visit("/access?assignment="+id, "Why you have", "access-role")
 	visit("/credentials?assignment="+id, "Show credentials", "credentials")
-	run(t, ctx, chromedp.Click(`form[action="/credentials"] button`), waitFor("AWS_ACCESS_KEY_ID"))
+	press(t, ctx, "Show credentials", "AWS_ACCESS_KEY_ID")
+	for id, start := range map[string]string{"bash": "export AWS_ACCESS_KEY_ID='ASIA", "fish": "set -gx AWS_ACCESS_KEY_ID 'ASIA", "powershell": "$Env:AWS_ACCESS_KEY_ID = 'ASIA", "file": "["} {
+		var shown, name string
+		run(t, ctx, chromedp.TextContent(`#s-`+id, &shown), chromedp.Text(`#h-`+id, &name))
+		if got := copied(t, ctx, "Copy for "+name); got != shown || !strings.HasPrefix(got, start) {
+			t.Errorf("the clipboard for %s holds %.60q", name, got)
+		}
+		run(t, ctx, chromedp.Evaluate(`document.getElementById("copied").textContent = ""`, nil))
+	}
 	shootAll(t, ctx, "credentials-shown")
 	// What AWS refuses names the account to mend.
 	run(t, ctx, chromedp.Navigate(d.Portal+"/go?account=security&role=Auditor"), waitFor("444444444444"))
