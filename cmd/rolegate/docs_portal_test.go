@@ -96,6 +96,6 @@ func TestAnchorsExist(t *testing.T) {
 
 // anchor is the name that a heading gets.
 func anchor(heading string) string {
-	s := strings.ToLower(regexp.MustCompile("[^\\p{L}\\p{N} _-]").ReplaceAllString(heading, ""))
+	s := strings.ToLower(regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(heading, ""))
 	return strings.ReplaceAll(s, " ", "-")
 }
