@@ -55,7 +55,7 @@ func browserRefusals(t *testing.T) {
 }
 
 // browserOtherProviders looks at what the demo's providers do not do: come
-// unasked, be slow or down; and at a link on another site and a device
+// unasked, be silent or down; and at a link on another site and a device
 // code whose time is over.
 func browserOtherProviders(t *testing.T) {
 	ctx := newBrowser(t)
@@ -73,11 +73,11 @@ rules: [{name: everybody, when: 'true', accounts: ['*'], roles: [Admin, `+string
 `)
 	run(t, ctx, chromedp.Navigate(h.portal+"/signin/down"), waitFor("Try again"))
 	shootAll(t, ctx, "unavailable")
-	h.slow.Store(true)
+	h.silent.Store(true)
 	run(t, ctx, chromedp.Navigate(h.portal+"/signin"), waitFor("Sign in"))
 	keyIn(t, ctx, "Work e-mail", "bob@example.com", "Continue to Acme")
 	shootAll(t, ctx, "continue")
-	h.slow.Store(false)
+	h.silent.Store(false)
 
 	// An answer that nobody asked for, from the provider's own page.
 	h.provider.SetTamper(func(response *etree.Element, sign func(*etree.Element)) {
@@ -134,7 +134,7 @@ rules: [{name: everybody, when: 'true', accounts: ['*'], roles: [Admin]}]
 `)
 	run(t, ctx, chromedp.Navigate(h.portal+"/signin/corp"), chromedp.WaitVisible(`input[name=username]`),
 		chromedp.SendKeys(`input[name=username]`, "bob"), chromedp.SendKeys(`input[name=password]`, "bob-demo"+kb.Enter), waitFor("Accounts and roles"))
-	h.slow.Store(true)
+	h.silent.Store(true)
 	press(t, ctx, "Sign out", "to sign out there too")
 	shootAll(t, ctx, "post-signout")
 	assets, err := static.New()
