@@ -93,12 +93,12 @@ rules: [{name: everybody, when: 'true', accounts: ['*'], roles: [Admin, `+string
 		fmt.Fprintf(w, `<!doctype html><form method="post" action="%s/saml/corp/acs"><input type="hidden" name="SAMLResponse" value="%s"><button>AWS</button></form>
 <a href="%s/go?account=production&amp;role=Admin">the console</a>`, h.portal, answer, h.portal)
 	}))
-	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`button`), waitFor("Continue as Bob Builder?"))
+	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`button`, chromedp.ByQuery), waitFor("Continue as Bob Builder?"))
 	shootAll(t, ctx, "arrive")
 	press(t, ctx, "Continue", "Accounts and roles")
 	shootAll(t, ctx, "portal-long")
 
-	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`a`), waitFor("Open the AWS console?"))
+	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`a`, chromedp.ByQuery), waitFor("Open the AWS console?"))
 	shootAll(t, ctx, "go")
 
 	// A device code lasts ten minutes, for the person and for the program.
