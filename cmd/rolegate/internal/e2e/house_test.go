@@ -25,7 +25,7 @@ type house struct {
 	provider *idp.SAML
 	server   *server.Server
 	ahead    atomic.Int64 // of the clock, in nanoseconds
-	slow     atomic.Bool  // the provider answers when the browser gives up
+	silent   atomic.Bool  // the provider answers 204, so that the browser stays where it is
 }
 
 const corporate = `  - id: corp
@@ -43,8 +43,8 @@ func newHouse(t testing.TB, rest string) *house {
 	t.Helper()
 	h := &house{}
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.slow.Load() { // a page that goes on by itself can be looked at
-			<-r.Context().Done()
+		if h.silent.Load() { // a page that goes on by itself can be looked at
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		h.provider.Handler().ServeHTTP(w, r)

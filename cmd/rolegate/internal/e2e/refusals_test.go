@@ -55,7 +55,7 @@ func browserRefusals(t *testing.T) {
 }
 
 // browserOtherProviders looks at what the demo's providers do not do: come
-// unasked, be slow or down; and at a link on another site and a device
+// unasked, be silent or down; and at a link on another site and a device
 // code whose time is over.
 func browserOtherProviders(t *testing.T) {
 	ctx := newBrowser(t)
@@ -73,11 +73,11 @@ rules: [{name: everybody, when: 'true', accounts: ['*'], roles: [Admin, `+string
 `)
 	run(t, ctx, chromedp.Navigate(h.portal+"/signin/down"), waitFor("Try again"))
 	shootAll(t, ctx, "unavailable")
-	h.slow.Store(true)
+	h.silent.Store(true)
 	run(t, ctx, chromedp.Navigate(h.portal+"/signin"), waitFor("Sign in"))
 	keyIn(t, ctx, "Work e-mail", "bob@example.com", "Continue to Acme")
 	shootAll(t, ctx, "continue")
-	h.slow.Store(false)
+	h.silent.Store(false)
 
 	// An answer that nobody asked for, from the provider's own page.
 	h.provider.SetTamper(func(response *etree.Element, sign func(*etree.Element)) {
@@ -93,12 +93,12 @@ rules: [{name: everybody, when: 'true', accounts: ['*'], roles: [Admin, `+string
 		fmt.Fprintf(w, `<!doctype html><form method="post" action="%s/saml/corp/acs"><input type="hidden" name="SAMLResponse" value="%s"><button>AWS</button></form>
 <a href="%s/go?account=production&amp;role=Admin">the console</a>`, h.portal, answer, h.portal)
 	}))
-	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`button`), waitFor("Continue as Bob Builder?"))
+	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`button`, chromedp.ByQuery), waitFor("Continue as Bob Builder?"))
 	shootAll(t, ctx, "arrive")
 	press(t, ctx, "Continue", "Accounts and roles")
 	shootAll(t, ctx, "portal-long")
 
-	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`a`), waitFor("Open the AWS console?"))
+	run(t, ctx, chromedp.Navigate(site), chromedp.Click(`a`, chromedp.ByQuery), waitFor("Open the AWS console?"))
 	shootAll(t, ctx, "go")
 
 	// A device code lasts ten minutes, for the person and for the program.
@@ -134,7 +134,7 @@ rules: [{name: everybody, when: 'true', accounts: ['*'], roles: [Admin]}]
 `)
 	run(t, ctx, chromedp.Navigate(h.portal+"/signin/corp"), chromedp.WaitVisible(`input[name=username]`),
 		chromedp.SendKeys(`input[name=username]`, "bob"), chromedp.SendKeys(`input[name=password]`, "bob-demo"+kb.Enter), waitFor("Accounts and roles"))
-	h.slow.Store(true)
+	h.silent.Store(true)
 	press(t, ctx, "Sign out", "to sign out there too")
 	shootAll(t, ctx, "post-signout")
 	assets, err := static.New()

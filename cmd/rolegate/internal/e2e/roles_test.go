@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -84,8 +85,7 @@ func BenchmarkRoles(b *testing.B) {
 			h.enter(b, ctx)
 			report(median(b, func() float64 {
 				var paint float64
-				run(b, ctx, chromedp.Navigate(h.portal), waitFor("Accounts and roles"), chromedp.Sleep(100*time.Millisecond),
-					chromedp.Evaluate(`performance.getEntriesByName("first-contentful-paint")[0].startTime`, &paint))
+				run(b, ctx, chromedp.Navigate(h.portal), waitFor("Accounts and roles"), chromedp.Evaluate(firstPaint, &paint, wait))
 				return paint
 			}), "first-paint-ms")
 			report(median(b, func() float64 {
@@ -98,6 +98,13 @@ func BenchmarkRoles(b *testing.B) {
 		})
 	}
 }
+
+// firstPaint waits for the first contentful paint and says when it was.
+const firstPaint = `new Promise(found => new PerformanceObserver(l => {
+	for (const e of l.getEntries()) if (e.name === "first-contentful-paint") found(e.startTime);
+}).observe({ type: "paint", buffered: true }))`
+
+func wait(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
 // stopwatch takes the time from the key to the first frame after the list has
 // changed.
