@@ -184,7 +184,7 @@ func CleanLabel(s string, limit int) string {
 		return r
 	}, s)
 	if r := []rune(strings.TrimSpace(s)); len(r) > limit {
-		return string(r[:limit])
+		return strings.TrimSpace(string(r[:limit]))
 	}
 	return strings.TrimSpace(s)
 }

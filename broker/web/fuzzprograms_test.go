@@ -206,7 +206,7 @@ func FuzzRevoke(f *testing.F) {
 func FuzzDeviceAuthorization(f *testing.F) {
 	for _, s := range []string{
 		"client_id=~CLI&host=alices-laptop", "client_id=~CLI&host=a%0Ab%E2%80%AE%00%ff", "client_id=~ID&client_secret=~SECRET", "client_id=~ID&client_secret=x",
-		"client_id=~CLI&host=" + strings.Repeat("%E2%82%AC", 200), "client_id=~CLI&status=approved&source=x", "client_id=x", "%zz", "",
+		"client_id=~CLI&host=" + strings.Repeat("%E2%82%AC", 200), "client_id=~CLI&host=" + strings.Repeat("x", 99) + "+" + strings.Repeat("x", 99), "client_id=~CLI&status=approved&source=x", "client_id=x", "%zz", "",
 	} {
 		f.Add(s)
 	}

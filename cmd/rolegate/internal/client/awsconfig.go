@@ -108,7 +108,7 @@ func split(text, path string) (head, block, tail string, err error) {
 	if len(begins) == 0 && len(ends) == 0 {
 		return text, "", "", nil
 	}
-	if len(begins) != 1 || len(ends) != 1 || ends[0] < begins[0] {
+	if len(begins) != 1 || len(ends) != 1 || ends[0] <= begins[0] {
 		return "", "", "", damaged
 	}
 	return text[:begins[0]], text[begins[0]:ends[0]], text[ends[0]:], nil
