@@ -83,7 +83,7 @@ func inFuzzHome(f *testing.F, signedIn bool, answer func(*http.Request) (int, st
 func FuzzProfiles(f *testing.F) {
 	const block = "# BEGIN rolegate (made by rolegate profiles write; what you change in here is lost)\n[profile prod-Admin]\nregion = r\n# END rolegate\n"
 	for _, s := range []string{
-		"", "[default]\nregion = x", "[default]\r\nregion = x\r\n", "\n\n\n", "\x00\xff[[[", "a\n" + block + "b\n", block, block + block, "# END rolegate\n" + block, "# END rolegate\n# BEGIN rolegate", "# BEGIN rolegate", " # BEGIN rolegate\n\t# END rolegate",
+		"", "[default]\nregion = x", "[default]\r\nregion = x\r\n", "\n\n\n", "\x00\xff[[[", "a\n" + block + "b\n", block, block + block, "# END rolegate\n" + block, "# END rolegate\n# BEGIN rolegate", "x# BEGIN rolegate", "# BEGIN rolegate", " # BEGIN rolegate\n\t# END rolegate",
 		"[profile prod-Admin]\n", "[ profile   prod-Admin ]\n", "[profile prod-Admin", strings.ReplaceAll(block, "\n", "\r\n"), "# END rolegate", "x # BEGIN rolegate\n# END rolegate\n", "[profile \n# BEGIN rolegate\n# END rolegate\nprod-Admin]",
 	} {
 		f.Add([]byte(s), "prod", "Admin")
@@ -106,10 +106,10 @@ func FuzzProfiles(f *testing.F) {
 			return
 		}
 		head, block, tail := around(t, c.After())
-		oldHead, _, oldTail := around(t, file)
+		oldHead, oldBlock, oldTail := around(t, file)
 		// In a file that had no block, ours comes last, behind one blank line.
 		kept := head == oldHead && tail == oldTail
-		if !bytes.Contains(file, []byte("# BEGIN rolegate")) {
+		if oldBlock == "" {
 			kept = tail == "" && strings.TrimRight(head, "\n") == strings.TrimRight(oldHead, "\n") && len(head) <= max(len(oldHead), len(strings.TrimRight(oldHead, "\n"))+2)
 		}
 		if !kept {
