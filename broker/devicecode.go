@@ -15,7 +15,6 @@ const (
 	DevicePollInterval = 5 * time.Second
 	slowDownBy         = 5 * time.Second
 	deviceKept         = 2 * DeviceCodeTTL // so that an expired code is told from an unknown one
-	maxStarts          = 60                // device codes of one address in ten minutes
 	maxTries           = 10                // user codes tried in one session in ten minutes
 	maxTriesPerAddress = 100
 )
@@ -68,7 +67,7 @@ type DeviceStart struct {
 // needs that of the sign-in. CodeRateLimited when one address asks for too many.
 func (d *Devices) StartDevice(ctx context.Context, c Client, host string, need Requirement) (DeviceStart, error) {
 	remote := RequestFrom(ctx).Remote
-	if err := d.count(ctx, "device-start/"+remote, maxStarts, DeviceCodeTTL); err != nil {
+	if err := d.c.Limiter.Allow(ctx, LimitDevice); err != nil {
 		return DeviceStart{}, err
 	}
 	code, err := newSecret(d.c.Rand)

@@ -20,8 +20,8 @@ const CodeTTL = time.Minute
 // spentTTL is how long a used code is remembered, to notice a second use.
 const spentTTL = 10 * time.Minute
 
-// DevicesConfig holds what [Devices] works with. All fields but MFA, Roles, Now
-// and Rand are needed.
+// DevicesConfig holds what [Devices] works with. All fields but MFA, Roles,
+// Limiter, Now and Rand are needed.
 type DevicesConfig struct {
 	State    StateStore
 	Sessions SessionStore
@@ -29,6 +29,7 @@ type DevicesConfig struct {
 	Sealer   Sealer
 	MFA      map[ProviderID]MFAPolicy
 	Roles    RoleMapper       // nil: the roles' requirements are not looked at before they are used
+	Limiter  *Limiter         // nil: device codes are given out without end
 	Now      func() time.Time // nil: time.Now
 	Rand     io.Reader        // nil: crypto/rand
 }

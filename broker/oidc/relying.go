@@ -72,7 +72,7 @@ func (rp *RelyingParty) oauth(op *provider) *oauth2.Config {
 // refused is the answer to whatever does not verify.
 func (rp *RelyingParty) refused(cause error) error {
 	return broker.Errorf(broker.CodeUnauthenticated, "The answer of your identity provider could not be verified.").
-		Fix("Start again from the portal. If it happens again, tell your administrator the code below.").
+		Fix("Start again from the portal. If it happens again, tell your administrator the trace id below.").
 		Because(fmt.Errorf("oidc: %s: %w", rp.c.ID, cause))
 }
 

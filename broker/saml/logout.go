@@ -156,7 +156,7 @@ func (sp *ServiceProvider) ReceiveLogout(ctx context.Context, m broker.LogoutMes
 	if err != nil {
 		c.trace.Fail(c.step, "%v", err)
 		return broker.LogoutNotice{}, broker.Errorf(broker.CodeUnauthenticated, "A sign-out from your identity provider could not be verified, so it was not carried out.").
-			Fix("Sign out in the portal. If it happens again, tell your administrator the code below.").
+			Fix("Sign out in the portal. If it happens again, tell your administrator the trace id below.").
 			Because(fmt.Errorf("saml: %s: %w", sp.c.ID, err))
 	}
 	c.pass("%d sessions are named", len(out.Sessions))

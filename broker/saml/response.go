@@ -57,7 +57,7 @@ func (sp *ServiceProvider) finish(ctx context.Context, c *check, form url.Values
 		}
 		return broker.Authentication{}, broker.Errorf(broker.CodeUnauthenticated,
 			"The answer of your identity provider could not be verified.").
-			Fix("Start again from the portal. If it happens again, tell your administrator the code below.").
+			Fix("Start again from the portal. If it happens again, tell your administrator the trace id below.").
 			Because(fmt.Errorf("saml: %s: %w", sp.c.ID, err))
 	}
 	sp.mu.Lock()
@@ -222,7 +222,7 @@ func (c *check) status(root *etree.Element) error {
 	if s := child(first, nsProtocol, "StatusCode"); s != nil {
 		second = attr(s, "Value")
 	}
-	message, remedy := "Your identity provider answered with an error.", "Try again. If it happens again, tell your administrator the code below."
+	message, remedy := "Your identity provider answered with an error.", "Try again. If it happens again, tell your administrator the trace id below."
 	switch strings.TrimPrefix(second, statusPrefix) {
 	case "NoAuthnContext":
 		message, remedy = noContext, noContextRemedy

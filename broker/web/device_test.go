@@ -207,8 +207,14 @@ func TestUserCodeTries(t *testing.T) {
 
 // TestDeviceStarts ensures that one address does not fill the store.
 func TestDeviceStarts(t *testing.T) {
-	h := newHouse(t)
-	for range 60 {
+	h := newHouse(t, func(h *house, c *web.Config) {
+		limits := map[broker.LimitKind]broker.Limit{broker.LimitDevice: {Address: 3, Per: time.Minute}}
+		c.Devices = broker.NewDevices(broker.DevicesConfig{
+			State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
+			Limiter: broker.NewLimiter(broker.LimiterConfig{State: h.mem, Events: h.mem, Limits: limits, Now: h.aws.now}),
+		})
+	})
+	for range 3 {
 		h.startDevice("x")
 	}
 	a, got := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}})

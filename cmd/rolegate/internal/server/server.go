@@ -170,7 +170,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		return err
 	}
 	devices := broker.NewDevices(broker.DevicesConfig{
-		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, MFA: policies, Roles: c.Engine(), Now: o.Now,
+		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, MFA: policies, Roles: c.Engine(), Limiter: limiter, Now: o.Now,
 	})
 	logout := broker.NewLogout(broker.LogoutConfig{
 		Providers: providers, State: state, Sessions: sessions, Finder: s.Store, Events: events, Sealer: s.Sealer, Limiter: limiter,
