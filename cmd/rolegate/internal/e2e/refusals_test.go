@@ -37,7 +37,10 @@ func browserRefusals(t *testing.T) {
 
 	// A deep link to what he lacks says which group would give it.
 	run(t, ctx, chromedp.Navigate(d.Portal+"/go?account=production&role=ReadOnly"), waitFor("Sign in"))
-	keyInOIDC(t, ctx, bob, "aws-platform")
+	keyInOIDC(t, ctx, bob, "Go to the portal")
+	if text := textOf(t, ctx); !strings.Contains(text, "aws-platform") {
+		t.Errorf("the page does not name the group:\n%s", text)
+	}
 	shootAll(t, ctx, "denied-groups")
 	press(t, ctx, "Go to the portal", "Accounts and roles")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin"), waitFor("Administrators are named by the rule"))
