@@ -273,7 +273,7 @@ func (d *Devices) event(ctx context.Context, sess *Session, act Action, failed e
 // count adds one to a counter and returns CodeRateLimited when it is over the
 // limit within its window.
 func (d *Devices) count(ctx context.Context, key string, limit int, window time.Duration) error {
-	full := Errorf(CodeRateLimited, "Too many tries.").Fix("Wait ten minutes and try again.")
+	full := Errorf(CodeRateLimited, "Too many wrong codes.").Fix("Wait ten minutes and try again.")
 	key = "count/" + key
 	for range 20 {
 		now := d.c.Now()

@@ -238,6 +238,11 @@ func TestPeerLemonLDAP(t *testing.T) {
 			refused(b, http.StatusUnauthorized)
 			stepUp(b)
 			l.atLemon(t, b, row.user, secret)
+			_, onward, _ := strings.Cut(b.Header.Get("Refresh"), "url=")
+			if !strings.HasPrefix(onward, "/go?") {
+				t.Fatalf("a step-up that was proven leads to %q from %v (%d)\n%.3000s", onward, b.URL, b.Status, b.Body)
+			}
+			must(t, b, b.Get(t.Context(), l.url+onward))
 			if !strings.HasPrefix(b.URL.String(), l.console) || !strings.Contains(b.Body, "assumed-role/RolegateAdmin/"+row.user+"@badwolf.org") {
 				t.Errorf("with a second factor: %v (%d)\n%.3000s", b.URL, b.Status, b.Body)
 			}
