@@ -386,3 +386,20 @@ func TestRegionsAreEscaped(t *testing.T) {
 	h.signIn()
 	h.get("/").want(t, http.StatusOK, `<optgroup label="aws"><option>&lt;b&gt;&#34;&amp;</option></optgroup>`)
 }
+
+// TestAWSProfile ensures that the page offers a profile that holds no keys,
+// before any are asked for, and that a role's name stays one word of it.
+func TestAWSProfile(t *testing.T) {
+	h := newHouse(t)
+	h.signIn()
+	h.aws.assignments = []broker.Assignment{assignment("111122223333", "Production EU", "Admin"), assignment("111122223333", "x", "a b\n[default]\"\\")}
+	for i, want := range []string{
+		"[profile Production-EU-Admin]\ncredential_process = rolegate credentials 111122223333 Admin\n",
+		"[profile x-a-b-default]\ncredential_process = rolegate credentials 111122223333 &#34;a b[default]&#34;\n",
+	} {
+		h.get("/credentials?assignment="+url.QueryEscape(string(h.aws.assignments[i].ID))).want(t, http.StatusOK, want)
+	}
+	if h.aws.assumed > 0 {
+		t.Error("keys were asked for")
+	}
+}

@@ -21,6 +21,7 @@ type CredentialsPage struct {
 	Role       RoleView
 	Durations  []DurationChoice
 	Keys       *Keys // nil: not asked for yet
+	Profile    Snippet
 }
 
 // Template names the page.
@@ -68,6 +69,7 @@ func (p *Portal) newCredentialsPage(sess *broker.Session, a broker.Assignment, c
 		Meta:       p.meta(sess, "Credentials for "+a.Role+" in "+a.Account.Name, ""),
 		Assignment: a.ID, Account: newAccountView(a.Account), Role: newRoleView(&a),
 	}
+	out.Profile = configProfile(a)
 	if chosen == 0 {
 		chosen = a.MaxDuration
 	}
@@ -103,6 +105,28 @@ func (p *Portal) credentials(w http.ResponseWriter, r *http.Request, sess *broke
 	return p.c.Pages.Render(w, http.StatusOK, out)
 }
 
+// profileName is what the command line calls a role's profile by default.
+func profileName(a broker.Assignment) string {
+	return strings.Trim(profileUnsafe.ReplaceAllString(a.Account.Name+"-"+a.Role, "-"), "-")
+}
+
+// plainRole is a role's name that AWS clients take as one word; IAM has no other.
+var plainRole = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`)
+
+// configProfile is a profile that holds no secret: AWS clients ask the command
+// line for keys whenever they need some.
+func configProfile(a broker.Assignment) Snippet {
+	role := a.Role
+	if !plainRole.MatchString(role) {
+		role = `"` + strings.NewReplacer(`"`, "", `\`, "", "\n", "", "\r", "").Replace(role) + `"`
+	}
+	name := profileName(a)
+	return Snippet{
+		"profile", "AWS profile", "Add to ~/.aws/config: no keys in a file, fresh ones by themselves. Needs the command line and rolegate login.",
+		fmt.Sprintf("[profile %s]\ncredential_process = rolegate credentials %s %s\n", name, a.Account.ID, role),
+	}
+}
+
 var profileUnsafe = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 func snippets(rs broker.RoleSession) []Snippet {
@@ -110,7 +134,7 @@ func snippets(rs broker.RoleSession) []Snippet {
 	values := [][2]string{
 		{"AWS_ACCESS_KEY_ID", c.AccessKeyID}, {"AWS_SECRET_ACCESS_KEY", c.SecretAccessKey.Reveal()}, {"AWS_SESSION_TOKEN", c.SessionToken.Reveal()},
 	}
-	profile := strings.Trim(profileUnsafe.ReplaceAllString(rs.Assignment.Account.Name+"-"+rs.Assignment.Role, "-"), "-")
+	profile := profileName(rs.Assignment)
 	var bash, fish, power, file strings.Builder
 	fmt.Fprintf(&file, "[%s]\n", profile)
 	for _, v := range values {
