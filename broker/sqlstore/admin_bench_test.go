@@ -29,7 +29,8 @@ func BenchmarkAdmin(b *testing.B) {
 	}
 	for _, fill := range []string{
 		fmt.Sprintf(`with recursive n(i) as (select 1 union all select i + 1 from n where i < %d)
-			insert into sessions select printf('%%064x', i), 'okta', 'u' || (i %% 2000), '', '', %d + i, %d, %d, zeroblob(1450) from n`,
+			insert into sessions (key, provider, subject_id, name_id, session_index, created_at, last_used_at, expires_at, body)
+			select printf('%%064x', i), 'okta', 'u' || (i %% 2000), '', '', %d + i, %d, %d, zeroblob(1450) from n`,
 			sessions, now.Add(-time.Hour).UnixMicro(), now.UnixMicro(), now.Add(time.Hour).UnixMicro()),
 		fmt.Sprintf(`with recursive n(i) as (select 1 union all select i + 1 from n where i < %d)
 			insert into events (id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail, account)
