@@ -2,8 +2,6 @@ package e2e_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -84,18 +82,7 @@ func TestPeerOIDCProviderLogout(t *testing.T) {
 // TestPeerSimpleSAMLphpLogout signs out at SimpleSAMLphp from here and here from
 // there. It verifies our signatures, as we do its own.
 func TestPeerSimpleSAMLphpLogout(t *testing.T) {
-	dir := need(t, "ROLEGATE_TEST_SIMPLESAMLPHP")
-	p := newPeerRig(t, "metadata_file: "+filepath.Join(dir, "idp-metadata.xml"))
-	for id, err := range p.server.Refresh(t.Context()) {
-		if err != nil && id == "ssp" {
-			t.Fatal(err)
-		}
-	}
-	b := newFormBrowser(t)
-	must(t, b, b.Get(t.Context(), p.url+"/saml/ssp/metadata"))
-	if err := os.WriteFile(filepath.Join(dir, "sp-metadata", "rolegate.xml"), []byte(b.Body), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	p := newSimpleSAMLphpRig(t)
 	signIn := func() *formbrowser.Browser {
 		t.Helper()
 		b := newFormBrowser(t)
@@ -113,7 +100,7 @@ func TestPeerSimpleSAMLphpLogout(t *testing.T) {
 		}
 	}
 
-	b = signIn()
+	b := signIn()
 	p.signOut(t, b)
 	if b.URL.Path != "/saml/ssp/slo" || b.Status != http.StatusOK || !strings.Contains(b.Body, "SimpleSAMLphp says that your session there has ended too") {
 		t.Errorf("ended at %v (%d)\n%.2000s", b.URL, b.Status, b.Body)

@@ -146,9 +146,9 @@ func (p *peerRig) toConsole(t *testing.T, b *formbrowser.Browser, account, role,
 	}
 }
 
-// TestPeerSimpleSAMLphp signs in through SimpleSAMLphp to a console session of
-// the double, and ensures that its silence about a second factor is noticed.
-func TestPeerSimpleSAMLphp(t *testing.T) {
+// newSimpleSAMLphpRig is rolegate with a SimpleSAMLphp that knows it.
+func newSimpleSAMLphpRig(t *testing.T) *peerRig {
+	t.Helper()
 	dir := need(t, "ROLEGATE_TEST_SIMPLESAMLPHP")
 	p := newPeerRig(t, "metadata_file: "+filepath.Join(dir, "idp-metadata.xml"))
 	for id, err := range p.server.Refresh(t.Context()) {
@@ -161,6 +161,13 @@ func TestPeerSimpleSAMLphp(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "sp-metadata", "rolegate.xml"), []byte(b.Body), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// TestPeerSimpleSAMLphp signs in through SimpleSAMLphp to a console session of
+// the double, and ensures that its silence about a second factor is noticed.
+func TestPeerSimpleSAMLphp(t *testing.T) {
+	p := newSimpleSAMLphpRig(t)
 	signIn := func(user, password string) *formbrowser.Browser {
 		t.Helper()
 		b := newFormBrowser(t)
@@ -172,7 +179,7 @@ func TestPeerSimpleSAMLphp(t *testing.T) {
 		must(t, b, b.Submit(t.Context(), formbrowser.Has("SAMLResponse"), nil))
 		return b
 	}
-	b = signIn("alice", "alicepw")
+	b := signIn("alice", "alicepw")
 	p.toConsole(t, b, "prod", "readonly", "assumed-role/RolegateReadOnly/alice@example.org")
 	must(t, b, b.Get(t.Context(), p.url+"/"))
 	p.toConsole(t, b, "prod", "admin", "")
