@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,9 +10,6 @@ import (
 	"sync"
 	"time"
 )
-
-// touchEvery limits how often a session's last use is written.
-const touchEvery = time.Minute
 
 // idTokenMargin is how much life a corporate ID token must have left to be used
 // at STS without a refresh.
@@ -73,7 +69,7 @@ func (a *Access) Authenticate(ctx context.Context, token Secret) (*Session, erro
 		return nil, ended
 	}
 	now := a.c.Now()
-	if sess.over(now) || now.Sub(sess.LastUsedAt) >= a.c.Limits.Idle {
+	if over(sess, now) || now.Sub(sess.LastUsedAt) >= a.c.Limits.Idle {
 		if err := a.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
 			return nil, err
 		}
@@ -391,14 +387,6 @@ func (a *Access) recordMint(ctx context.Context, sess *Session, act Action, rs R
 	return a.c.Events.Record(ctx, e)
 }
 
-// shortText bounds what a caller wrote and an event keeps.
-func shortText(s string) string {
-	if len(s) > 200 {
-		return s[:200]
-	}
-	return s
-}
-
 func (a *Access) refuse(ctx context.Context, sess *Session, act Action, target string, err error) error {
 	if CodeOf(err) == CodeRateLimited {
 		return err // the limiter keeps one event a window
@@ -410,26 +398,4 @@ func (a *Access) refuse(ctx context.Context, sess *Session, act Action, target s
 		return recErr
 	}
 	return err
-}
-
-// Recorded returns the last sign-ins of the people that user matches (username,
-// e-mail or subject id; "" for all), for explain and diff.
-func Recorded(ctx context.Context, store IdentityStore, sealer Sealer, user string) ([]Identity, error) {
-	rows, err := store.FindIdentities(ctx, strings.ToLower(user))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Identity, 0, len(rows))
-	for _, row := range rows {
-		plain, err := sealer.Open(row.Body, "identity/"+row.Subject.String())
-		if err != nil {
-			return nil, fmt.Errorf("broker: open identity of %s: %w", row.Subject, err)
-		}
-		var id Identity
-		if err := json.Unmarshal(plain, &id); err != nil {
-			return nil, fmt.Errorf("broker: decode identity: %w", err)
-		}
-		out = append(out, id)
-	}
-	return out, nil
 }

@@ -34,6 +34,7 @@ var house = []room{
 	{"broker/sqlstore", 1, []string{"broker"}, "an adapter knows the domain and SQL"},
 	{"broker/metrics", 1, []string{"broker"}, "counts what the domain records, and knows Prometheus"},
 	{"broker/api", 1, []string{"broker"}, "wire types, shared by server and client"},
+	{"broker/brokertest", 2, []string{"broker"}, "what the tests of the use cases stand on; no program links it"},
 	{"broker/web", 2, []string{"broker", "broker/api", "templates", "static"}, "pages and routes over the use cases"},
 	{"broker/sandbox", 2, []string{"broker"}, "shares no verifying or minting code with what it tests; broker.Secret only"},
 	{"broker", 0, nil, "the domain: standard library only"},

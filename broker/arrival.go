@@ -72,7 +72,7 @@ func (s *SignIn) arrive(ctx context.Context, t *Trace, p Provider, u Unsolicited
 	if err != nil {
 		return nil, err
 	}
-	token, err := newSecret(s.c.Rand)
+	token, err := RandomSecret(s.c.Rand)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (s *SignIn) agree(ctx context.Context, t *Trace, in AgreeToSignIn) (SignedI
 		return SignedIn{}, err
 	}
 	t.ID = a.TraceID
-	t.prepend(a.TraceSteps)
+	t.Prepend(a.TraceSteps)
 	switch u, ok := p.IdP.(UnsolicitedReceiver); {
 	case a.Provider != p.ID:
 		return SignedIn{}, stale.Because(fmt.Errorf("the arrival was from %s, the agreement came to %s", a.Provider, p.ID))

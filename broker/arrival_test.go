@@ -7,23 +7,15 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
-// unasked brings an answer that nobody asked for.
-func (r *rig) unasked(t *testing.T, relay string, binding broker.Secret) (*broker.Arrival, error) {
+func arrived(t *testing.T) (*brokertest.Rig, *broker.Arrival) {
 	t.Helper()
-	out, _, err := r.in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: relay, Binding: binding})
-	if !out.Token.IsZero() || len(r.mem.sessions) != 0 {
-		t.Fatal("a session without the person's word")
-	}
-	return out.Arrival, err
-}
-
-func arrived(t *testing.T) (*rig, *broker.Arrival) {
-	t.Helper()
-	r := newRig(t)
-	r.idp.unasked = true
-	a, err := r.unasked(t, "", broker.Secret{})
+	r := brokertest.New(t)
+	r.IdP.Unasked = true
+	a, err := r.Unasked(t, "", broker.Secret{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,21 +33,21 @@ func TestArrival(t *testing.T) {
 	if a.Identity.Username != "alice" || a.Provider.ID != "okta" {
 		t.Errorf("arrival %+v", a)
 	}
-	if e := r.lastEvent(t); e.Action != broker.ActionArrive || e.Outcome != broker.OutcomeOK || e.Actor.ID != "00u1" {
+	if e := r.LastEvent(t); e.Action != broker.ActionArrive || e.Outcome != broker.OutcomeOK || e.Actor.ID != "00u1" {
 		t.Errorf("event %+v", e)
 	}
-	out, traceID, err := r.in.Agree(t.Context(), agreement(a))
+	out, traceID, err := r.In.Agree(t.Context(), agreement(a))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := r.acc.Authenticate(t.Context(), out.Token)
-	if err != nil || out.ReturnTo != "/" || s.SessionName != "alice@example.com" || s.NameID != r.idp.auth.NameID {
+	s, err := r.Acc.Authenticate(t.Context(), out.Token)
+	if err != nil || out.ReturnTo != "/" || s.SessionName != "alice@example.com" || s.NameID != r.IdP.Auth.NameID {
 		t.Errorf("%v to %q: %+v", err, out.ReturnTo, s)
 	}
-	if e := r.lastEvent(t); e.Action != broker.ActionSignIn || e.Detail["idp_initiated"] != "true" || e.TraceID != traceID {
+	if e := r.LastEvent(t); e.Action != broker.ActionSignIn || e.Detail["idp_initiated"] != "true" || e.TraceID != traceID {
 		t.Errorf("event %+v", e)
 	}
-	trace, err := broker.Traces{State: r.mem, Now: r.mem.now}.Find(t.Context(), traceID)
+	trace, err := broker.Traces{State: r.Mem, Now: r.Mem.Now}.Find(t.Context(), traceID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,101 +65,101 @@ func TestArrival(t *testing.T) {
 func TestArrivalAttacks(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		do   func(t *testing.T) (*rig, error)
+		do   func(t *testing.T) (*brokertest.Rig, error)
 		why  string
 	}{
-		{"idp_initiated is off", func(t *testing.T) (*rig, error) {
-			r := newRig(t)
-			_, err := r.unasked(t, "", broker.Secret{})
+		{"idp_initiated is off", func(t *testing.T) (*brokertest.Rig, error) {
+			r := brokertest.New(t)
+			_, err := r.Unasked(t, "", broker.Secret{})
 			return r, err
 		}, "no pending request"},
-		{"a solicited sign-in's state does not make an answer unsolicited", func(t *testing.T) (*rig, error) {
-			r := newRig(t)
-			r.idp.unasked = true
-			r.begin(t)
-			_, err := r.unasked(t, r.idp.last.State, broker.Secret{}) // in another browser
+		{"a solicited sign-in's state does not make an answer unsolicited", func(t *testing.T) (*brokertest.Rig, error) {
+			r := brokertest.New(t)
+			r.IdP.Unasked = true
+			r.Begin(t)
+			_, err := r.Unasked(t, r.IdP.Last.State, broker.Secret{}) // in another browser
 			return r, err
 		}, "binding cookie"},
-		{"login CSRF: the click comes from another browser", func(t *testing.T) (*rig, error) {
+		{"login CSRF: the click comes from another browser", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
 			in := agreement(a)
 			in.Binding = broker.NewSecret(strings.Repeat("b", 43))
-			_, _, err := r.in.Agree(t.Context(), in)
+			_, _, err := r.In.Agree(t.Context(), in)
 			return r, err
 		}, "binding cookie"},
-		{"login CSRF: the click comes without the cookie", func(t *testing.T) (*rig, error) {
+		{"login CSRF: the click comes without the cookie", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
 			in := agreement(a)
 			in.Binding = broker.Secret{}
-			_, _, err := r.in.Agree(t.Context(), in)
+			_, _, err := r.In.Agree(t.Context(), in)
 			return r, err
 		}, "binding cookie"},
-		{"guessed token", func(t *testing.T) (*rig, error) {
+		{"guessed token", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
 			in := agreement(a)
 			in.Token = broker.NewSecret(strings.Repeat("a", 43))
-			_, _, err := r.in.Agree(t.Context(), in)
+			_, _, err := r.In.Agree(t.Context(), in)
 			return r, err
 		}, "no arrival"},
-		{"no token", func(t *testing.T) (*rig, error) {
+		{"no token", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
 			in := agreement(a)
 			in.Token = broker.Secret{}
-			_, _, err := r.in.Agree(t.Context(), in)
+			_, _, err := r.In.Agree(t.Context(), in)
 			return r, err
 		}, "no token"},
-		{"at another provider's route", func(t *testing.T) (*rig, error) {
+		{"at another provider's route", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
 			in := agreement(a)
 			in.Provider = "other"
-			_, _, err := r.in.Agree(t.Context(), in)
+			_, _, err := r.In.Agree(t.Context(), in)
 			return r, err
 		}, "was from okta"},
-		{"too late", func(t *testing.T) (*rig, error) {
+		{"too late", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
-			r.clock = r.clock.Add(broker.ArrivalTTL)
-			_, _, err := r.in.Agree(t.Context(), agreement(a))
+			r.Clock = r.Clock.Add(broker.ArrivalTTL)
+			_, _, err := r.In.Agree(t.Context(), agreement(a))
 			return r, err
 		}, ""},
-		{"switched off while the person was asked", func(t *testing.T) (*rig, error) {
+		{"switched off while the person was asked", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
-			r.idp.unasked = false
-			_, _, err := r.in.Agree(t.Context(), agreement(a))
+			r.IdP.Unasked = false
+			_, _, err := r.In.Agree(t.Context(), agreement(a))
 			return r, err
 		}, "not taken any more"},
-		{"replayed answer", func(t *testing.T) (*rig, error) {
+		{"replayed answer", func(t *testing.T) (*brokertest.Rig, error) {
 			r, _ := arrived(t)
-			_, err := r.unasked(t, "", broker.Secret{})
+			_, err := r.Unasked(t, "", broker.Secret{})
 			return r, err
 		}, "used before"},
-		{"replayed under a RelayState of its own", func(t *testing.T) (*rig, error) {
+		{"replayed under a RelayState of its own", func(t *testing.T) (*brokertest.Rig, error) {
 			r, _ := arrived(t)
-			_, err := r.unasked(t, "https://evil.example", broker.Secret{})
+			_, err := r.Unasked(t, "https://evil.example", broker.Secret{})
 			return r, err
 		}, "used before"},
-		{"answer without an id for the replay guard", func(t *testing.T) (*rig, error) {
-			r := newRig(t)
-			r.idp.unasked, r.idp.auth.ReplayID = true, ""
-			_, err := r.unasked(t, "", broker.Secret{})
+		{"answer without an id for the replay guard", func(t *testing.T) (*brokertest.Rig, error) {
+			r := brokertest.New(t)
+			r.IdP.Unasked, r.IdP.Auth.ReplayID = true, ""
+			_, err := r.Unasked(t, "", broker.Secret{})
 			return r, err
 		}, "no replay guard"},
-		{"adapter refuses", func(t *testing.T) (*rig, error) {
-			r := newRig(t)
-			r.idp.unasked, r.idp.err = true, broker.Errorf(broker.CodeUnauthenticated, "The signature does not verify.")
-			_, err := r.unasked(t, "", broker.Secret{})
+		{"adapter refuses", func(t *testing.T) (*brokertest.Rig, error) {
+			r := brokertest.New(t)
+			r.IdP.Unasked, r.IdP.Err = true, broker.Errorf(broker.CodeUnauthenticated, "The signature does not verify.")
+			_, err := r.Unasked(t, "", broker.Secret{})
 			return r, err
 		}, "does not verify"},
-		{"adapter vouches for another provider", func(t *testing.T) (*rig, error) {
-			r := newRig(t)
-			r.idp.unasked, r.idp.auth.Subject.Provider = true, "other"
-			_, err := r.unasked(t, "", broker.Secret{})
+		{"adapter vouches for another provider", func(t *testing.T) (*brokertest.Rig, error) {
+			r := brokertest.New(t)
+			r.IdP.Unasked, r.IdP.Auth.Subject.Provider = true, "other"
+			_, err := r.Unasked(t, "", broker.Secret{})
 			return r, err
 		}, "vouched for"},
-		{"event cannot be recorded", func(t *testing.T) (*rig, error) {
+		{"event cannot be recorded", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
-			r.mem.noEvents = true
-			_, _, err := r.in.Agree(t.Context(), agreement(a))
-			r.mem.noEvents = false
+			r.Mem.NoEvents = true
+			_, _, err := r.In.Agree(t.Context(), agreement(a))
+			r.Mem.NoEvents = false
 			return r, err
 		}, ""},
 	} {
@@ -176,7 +168,7 @@ func TestArrivalAttacks(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.why) {
 				t.Errorf("error %v, want %q", err, tt.why)
 			}
-			if len(r.mem.sessions) != 0 {
+			if len(r.Mem.Sessions) != 0 {
 				t.Error("a session was made")
 			}
 		})
@@ -186,22 +178,22 @@ func TestArrivalAttacks(t *testing.T) {
 // TestArrivalIsTakenOnce ensures that one agreement makes one session.
 func TestArrivalIsTakenOnce(t *testing.T) {
 	r, a := arrived(t)
-	if _, _, err := r.in.Agree(t.Context(), agreement(a)); err != nil {
+	if _, _, err := r.In.Agree(t.Context(), agreement(a)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.in.Agree(t.Context(), agreement(a)); broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.mem.sessions) != 1 {
-		t.Errorf("error %v, %d sessions", err, len(r.mem.sessions))
+	if _, _, err := r.In.Agree(t.Context(), agreement(a)); broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.Mem.Sessions) != 1 {
+		t.Errorf("error %v, %d sessions", err, len(r.Mem.Sessions))
 	}
 }
 
 // TestArrivalNeedsMFA ensures that a provider that must prove a second factor
 // must do so unasked too, before anybody is asked.
 func TestArrivalNeedsMFA(t *testing.T) {
-	r := newRig(t)
-	r.idp.unasked, r.idp.auth.AuthnContext.ACR = true, "pwd"
+	r := brokertest.New(t)
+	r.IdP.Unasked, r.IdP.Auth.AuthnContext.ACR = true, "pwd"
 	in := broker.NewSignIn(broker.SignInConfig{
-		Providers: []broker.Provider{{ID: "okta", IdP: r.idp, MFA: broker.MFAPolicy{Required: true}}},
-		Mapper:    r.aws, State: r.mem, Sessions: r.mem, Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+		Providers: []broker.Provider{{ID: "okta", IdP: r.IdP, MFA: broker.MFAPolicy{Required: true}}},
+		Mapper:    r.AWS, State: r.Mem, Sessions: r.Mem, Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now,
 	})
 	out, _, err := in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta"})
 	if broker.CodeOf(err) != broker.CodeStepUp || out.Arrival != nil {
@@ -214,7 +206,7 @@ func TestArrivalNeedsMFA(t *testing.T) {
 func TestArrivalIsSealed(t *testing.T) {
 	r, a := arrived(t)
 	found := false
-	for k, v := range r.mem.state {
+	for k, v := range r.Mem.State {
 		if strings.HasPrefix(k, "arrival/") {
 			found = true
 			for _, secret := range []string{a.Token.Reveal(), a.Binding.Reveal(), "alice"} {
@@ -232,20 +224,20 @@ func TestArrivalIsSealed(t *testing.T) {
 // TestArrivalReplacesOldSession ensures that agreeing ends the session that the
 // browser had.
 func TestArrivalReplacesOldSession(t *testing.T) {
-	r := newRig(t)
-	old := r.signIn(t)
-	r.idp.unasked, r.idp.auth.ReplayID = true, "_2"
-	out, _, err := r.in.Finish(t.Context(), broker.FinishSignIn{Provider: "okta"})
+	r := brokertest.New(t)
+	old := r.SignIn(t)
+	r.IdP.Unasked, r.IdP.Auth.ReplayID = true, "_2"
+	out, _, err := r.In.Finish(t.Context(), broker.FinishSignIn{Provider: "okta"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := agreement(out.Arrival)
 	in.Replaces = old.Key
-	if _, _, err := r.in.Agree(t.Context(), in); err != nil {
+	if _, _, err := r.In.Agree(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := r.mem.sessions[old.Key]; ok || len(r.mem.sessions) != 1 {
-		t.Errorf("%d sessions, old one there: %t", len(r.mem.sessions), ok)
+	if _, ok := r.Mem.Sessions[old.Key]; ok || len(r.Mem.Sessions) != 1 {
+		t.Errorf("%d sessions, old one there: %t", len(r.Mem.Sessions), ok)
 	}
 }
 
@@ -253,19 +245,19 @@ func TestArrivalReplacesOldSession(t *testing.T) {
 // every other node on the same store, solicited and unsolicited.
 func TestReplayOnAnotherNode(t *testing.T) {
 	for _, unasked := range []bool{false, true} {
-		r := newRig(t)
-		r.idp.unasked = unasked
+		r := brokertest.New(t)
+		r.IdP.Unasked = unasked
 		config := func(p broker.IdentityProvider) broker.SignInConfig {
 			return broker.SignInConfig{
-				Providers: []broker.Provider{{ID: "okta", IdP: p}}, Mapper: r.aws, State: r.mem, Sessions: r.mem,
-				Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now,
+				Providers: []broker.Provider{{ID: "okta", IdP: p}}, Mapper: r.AWS, State: r.Mem, Sessions: r.Mem,
+				Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now,
 			}
 		}
-		other := *r.idp
+		other := *r.IdP
 		nodes := []struct {
 			in *broker.SignIn
-			p  *idp
-		}{{broker.NewSignIn(config(r.idp)), r.idp}, {broker.NewSignIn(config(&other)), &other}}
+			p  *brokertest.IdP
+		}{{broker.NewSignIn(config(r.IdP)), r.IdP}, {broker.NewSignIn(config(&other)), &other}}
 		var codes []broker.Code
 		for _, n := range nodes {
 			f := broker.FinishSignIn{Provider: "okta"}
@@ -274,7 +266,7 @@ func TestReplayOnAnotherNode(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f.State, f.Binding = n.p.last.State, b.Binding
+				f.State, f.Binding = n.p.Last.State, b.Binding
 			}
 			_, _, err := n.in.Finish(t.Context(), f)
 			codes = append(codes, broker.CodeOf(err))
@@ -288,17 +280,17 @@ func TestReplayOnAnotherNode(t *testing.T) {
 // TestBeginHereFinishThere ensures that a sign-in begun on one node ends on
 // another, once.
 func TestBeginHereFinishThere(t *testing.T) {
-	r := newRig(t)
-	b := r.begin(t)
+	r := brokertest.New(t)
+	b := r.Begin(t)
 	there := broker.NewSignIn(broker.SignInConfig{
-		Providers: []broker.Provider{{ID: "okta", IdP: r.idp}}, Mapper: r.aws, State: r.mem, Sessions: r.mem,
-		Names: r.mem, Identities: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: func() time.Time { return r.clock },
+		Providers: []broker.Provider{{ID: "okta", IdP: r.IdP}}, Mapper: r.AWS, State: r.Mem, Sessions: r.Mem,
+		Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: func() time.Time { return r.Clock },
 	})
-	f := broker.FinishSignIn{Provider: "okta", State: r.idp.last.State, Binding: b.Binding}
+	f := broker.FinishSignIn{Provider: "okta", State: r.IdP.Last.State, Binding: b.Binding}
 	if _, _, err := there.Finish(t.Context(), f); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := r.in.Finish(t.Context(), f); broker.CodeOf(err) != broker.CodeUnauthenticated {
+	if _, _, err := r.In.Finish(t.Context(), f); broker.CodeOf(err) != broker.CodeUnauthenticated {
 		t.Errorf("again here: %v", err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
 const day = 24 * time.Hour
@@ -13,13 +15,13 @@ const day = 24 * time.Hour
 // TestCertificateAlarms ensures that each threshold is told once, the most
 // urgent one alone where several are crossed, over restarts and nodes alike.
 func TestCertificateAlarms(t *testing.T) {
-	r := newRig(t)
-	now := r.clock
+	r := brokertest.New(t)
+	now := r.Clock
 	certificate := broker.CertificateEnd{Use: "idp-signing", Provider: "okta", Fingerprint: "aa", NotAfter: now.Add(100 * day)}
 	// Every call is that of a node that just started: only the store is the same.
 	raise := func(at time.Time, all ...broker.CertificateEnd) string {
 		t.Helper()
-		alarms, err := broker.CertificateAlarms{State: r.mem, Events: r.mem, Now: func() time.Time { return at }}.Raise(t.Context(), all)
+		alarms, err := broker.CertificateAlarms{State: r.Mem, Events: r.Mem, Now: func() time.Time { return at }}.Raise(t.Context(), all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,24 +55,24 @@ func TestCertificateAlarms(t *testing.T) {
 	if got := raise(now, renewed); got != "dd 30" {
 		t.Errorf("another certificate in its place: %q", got)
 	}
-	e := r.mem.events[0]
-	if len(r.mem.events) != 6 || e.Action != broker.ActionCertificate || e.Outcome != broker.OutcomeWarning || e.Target != "okta" ||
+	e := r.Mem.Events[0]
+	if len(r.Mem.Events) != 6 || e.Action != broker.ActionCertificate || e.Outcome != broker.OutcomeWarning || e.Target != "okta" ||
 		e.Detail["use"] != "idp-signing" || e.Detail["days"] != "60" || e.Detail["fingerprint"] != "aa" || e.Detail["not_after"] == "" {
-		t.Errorf("%d events, the first %+v", len(r.mem.events), e)
+		t.Errorf("%d events, the first %+v", len(r.Mem.Events), e)
 	}
 }
 
 // TestCertificateAlarmIsNotLost ensures that an alarm whose event was not
 // recorded comes again.
 func TestCertificateAlarmIsNotLost(t *testing.T) {
-	r := newRig(t)
-	a := broker.CertificateAlarms{State: r.mem, Events: r.mem, Now: r.mem.now}
-	ends := []broker.CertificateEnd{{Use: "tls", Fingerprint: "aa", NotAfter: r.clock.Add(day)}}
-	r.mem.noEvents = true
+	r := brokertest.New(t)
+	a := broker.CertificateAlarms{State: r.Mem, Events: r.Mem, Now: r.Mem.Now}
+	ends := []broker.CertificateEnd{{Use: "tls", Fingerprint: "aa", NotAfter: r.Clock.Add(day)}}
+	r.Mem.NoEvents = true
 	if raised, err := a.Raise(t.Context(), ends); err == nil || len(raised) != 0 {
 		t.Errorf("raised %v without an event: %v", raised, err)
 	}
-	r.mem.noEvents = false
+	r.Mem.NoEvents = false
 	if raised, err := a.Raise(t.Context(), ends); err != nil || len(raised) != 1 {
 		t.Errorf("raised %v %v", raised, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // CLIClientID is the public client of the rolegate program itself. It has no
@@ -172,19 +171,4 @@ func (c Client) allows(redirect string) error {
 		return Errorf(CodeInvalid, "The program did not register this redirect URI.")
 	}
 	return nil
-}
-
-// CleanLabel makes foreign text fit for a page and an event: printable, one
-// line, bounded.
-func CleanLabel(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return -1
-		}
-		return r
-	}, s)
-	if r := []rune(strings.TrimSpace(s)); len(r) > limit {
-		return strings.TrimSpace(string(r[:limit]))
-	}
-	return strings.TrimSpace(s)
 }

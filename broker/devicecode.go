@@ -70,7 +70,7 @@ func (d *Devices) StartDevice(ctx context.Context, c Client, host string, need R
 	if err := d.c.Limiter.Allow(ctx, LimitDevice); err != nil {
 		return DeviceStart{}, err
 	}
-	code, err := newSecret(d.c.Rand)
+	code, err := RandomSecret(d.c.Rand)
 	if err != nil {
 		return DeviceStart{}, err
 	}

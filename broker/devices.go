@@ -165,7 +165,7 @@ func (d *Devices) Approve(ctx context.Context, sess *Session, in Authorize) (Sec
 	if err := in.Check(); err != nil {
 		return Secret{}, err
 	}
-	code, err := newSecret(d.c.Rand)
+	code, err := RandomSecret(d.c.Rand)
 	if err != nil {
 		return Secret{}, err
 	}
@@ -251,7 +251,7 @@ func (d *Devices) source(ctx context.Context, key string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !sess.IsBrowser() || sess.over(d.c.Now()) {
+	if !sess.IsBrowser() || over(sess, d.c.Now()) {
 		return nil, gone
 	}
 	return sess, nil

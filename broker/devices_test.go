@@ -1,39 +1,15 @@
 package broker_test
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
-
-const verifier = "verifier-verifier-verifier-verifier-verifier"
-
-func (r *rig) code(t *testing.T, sess *broker.Session) broker.Secret {
-	t.Helper()
-	sum := sha256.Sum256([]byte(verifier))
-	code, err := r.dev.Approve(t.Context(), sess, broker.Authorize{
-		ClientID: broker.CLIClientID, RedirectURI: "http://127.0.0.1:1/", ResponseType: "code", State: "s",
-		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), ChallengeMethod: "S256",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return code
-}
-
-func (r *rig) cli(t *testing.T) broker.Client {
-	t.Helper()
-	c, err := r.dev.Client(broker.CLIClientID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 // atOnce calls f from many processes at the same moment and returns what
 // worked.
@@ -58,10 +34,10 @@ func atOnce(f func() (broker.TokenSet, error)) (good []broker.TokenSet, bad []er
 
 // TestCodeRace ensures that of many who redeem a code one gets tokens.
 func TestCodeRace(t *testing.T) {
-	r := newRig(t)
-	code, cli := r.code(t, r.signIn(t)), r.cli(t)
+	r := brokertest.New(t)
+	code, cli := r.Code(t, r.SignIn(t)), r.CLI(t)
 	good, bad := atOnce(func() (broker.TokenSet, error) {
-		return r.dev.RedeemCode(t.Context(), cli, code, "http://127.0.0.1:1/", broker.NewSecret(verifier))
+		return r.Dev.RedeemCode(t.Context(), cli, code, "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 	})
 	if len(good) != 1 {
 		t.Errorf("%d got tokens: %v", len(good), bad)
@@ -70,16 +46,16 @@ func TestCodeRace(t *testing.T) {
 
 // TestDeviceRace ensures the same for an approved device code.
 func TestDeviceRace(t *testing.T) {
-	r := newRig(t)
-	sess, cli := r.signIn(t), r.cli(t)
-	d, err := r.dev.StartDevice(t.Context(), cli, "host", broker.Requirement{})
+	r := brokertest.New(t)
+	sess, cli := r.SignIn(t), r.CLI(t)
+	d, err := r.Dev.StartDevice(t.Context(), cli, "host", broker.Requirement{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.dev.DecideDevice(t.Context(), sess, d.UserCode, true); err != nil {
+	if err := r.Dev.DecideDevice(t.Context(), sess, d.UserCode, true); err != nil {
 		t.Fatal(err)
 	}
-	good, bad := atOnce(func() (broker.TokenSet, error) { return r.dev.PollDevice(t.Context(), cli, d.DeviceCode) })
+	good, bad := atOnce(func() (broker.TokenSet, error) { return r.Dev.PollDevice(t.Context(), cli, d.DeviceCode) })
 	if len(good) != 1 {
 		t.Errorf("%d got tokens: %v", len(good), bad)
 	}
@@ -88,13 +64,13 @@ func TestDeviceRace(t *testing.T) {
 // TestRefreshRace ensures that many processes which share one refresh token all
 // get the same next one, and that the session lives.
 func TestRefreshRace(t *testing.T) {
-	r := newRig(t)
-	cli := r.cli(t)
-	first, err := r.dev.RedeemCode(t.Context(), cli, r.code(t, r.signIn(t)), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+	r := brokertest.New(t)
+	cli := r.CLI(t)
+	first, err := r.Dev.RedeemCode(t.Context(), cli, r.Code(t, r.SignIn(t)), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, bad := atOnce(func() (broker.TokenSet, error) { return r.dev.Refresh(t.Context(), cli, first.Refresh) })
+	good, bad := atOnce(func() (broker.TokenSet, error) { return r.Dev.Refresh(t.Context(), cli, first.Refresh) })
 	if len(bad) > 0 {
 		t.Error(bad)
 	}
@@ -102,7 +78,7 @@ func TestRefreshRace(t *testing.T) {
 		if set.Refresh.Reveal() != good[0].Refresh.Reveal() {
 			t.Error("two next tokens")
 		}
-		if _, err := r.dev.Authenticate(t.Context(), set.Access); err != nil {
+		if _, err := r.Dev.Authenticate(t.Context(), set.Access); err != nil {
 			t.Error(err)
 		}
 	}
@@ -112,43 +88,43 @@ func TestRefreshRace(t *testing.T) {
 // identity provider's token from the browser's session, which keeps it, and
 // that it is refreshed there.
 func TestProgramUsesCorporateToken(t *testing.T) {
-	r := newRig(t)
-	r.aws.assignments[0].Via = broker.ViaIDPToken
-	r.idp.auth.Tokens = broker.Tokens{IDToken: broker.NewSecret("id-1"), RefreshToken: broker.NewSecret("rt-1"), IDExpires: r.clock.Add(10 * time.Minute)}
-	r.idp.next = func(before broker.Tokens) (broker.Tokens, error) {
-		return broker.Tokens{IDToken: broker.NewSecret("id-of-" + before.RefreshToken.Reveal()), RefreshToken: broker.NewSecret(before.RefreshToken.Reveal() + "+"), IDExpires: r.clock.Add(10 * time.Minute)}, nil
+	r := brokertest.New(t)
+	r.AWS.Granted[0].Via = broker.ViaIDPToken
+	r.IdP.Auth.Tokens = broker.Tokens{IDToken: broker.NewSecret("id-1"), RefreshToken: broker.NewSecret("rt-1"), IDExpires: r.Clock.Add(10 * time.Minute)}
+	r.IdP.Next = func(before broker.Tokens) (broker.Tokens, error) {
+		return broker.Tokens{IDToken: broker.NewSecret("id-of-" + before.RefreshToken.Reveal()), RefreshToken: broker.NewSecret(before.RefreshToken.Reveal() + "+"), IDExpires: r.Clock.Add(10 * time.Minute)}, nil
 	}
-	browser := r.signIn(t)
-	set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.code(t, browser), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+	browser := r.SignIn(t)
+	set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, browser), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 	if err != nil {
 		t.Fatal(err)
 	}
 	assume := func(want string) {
 		t.Helper()
-		sess, err := r.dev.Authenticate(t.Context(), set.Access)
+		sess, err := r.Dev.Authenticate(t.Context(), set.Access)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.acc.AssumeRole(t.Context(), sess, broker.AssumeRole{Assignment: r.aws.assignments[0].ID}); err != nil {
+		if _, err := r.Acc.AssumeRole(t.Context(), sess, broker.AssumeRole{Assignment: r.AWS.Granted[0].ID}); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.aws.assumed[len(r.aws.assumed)-1].Assertion.Raw.Reveal(); got != want {
+		if got := r.AWS.Assumed[len(r.AWS.Assumed)-1].Assertion.Raw.Reveal(); got != want {
 			t.Errorf("STS got %s, want %s", got, want)
 		}
 	}
 	assume("id-1")
-	r.clock = r.clock.Add(6 * time.Minute)
+	r.Clock = r.Clock.Add(6 * time.Minute)
 	assume("id-of-rt-1")
-	r.clock = r.clock.Add(6 * time.Minute)
+	r.Clock = r.Clock.Add(6 * time.Minute)
 	assume("id-of-rt-1+")
-	if _, err := r.out.End(t.Context(), browser, broker.Secret{}); err != nil {
+	if _, err := r.Out.End(t.Context(), browser, broker.Secret{}); err != nil {
 		t.Fatal(err)
 	}
-	sess, err := r.dev.Authenticate(t.Context(), set.Access)
+	sess, err := r.Dev.Authenticate(t.Context(), set.Access)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.acc.AssumeRole(t.Context(), sess, broker.AssumeRole{Assignment: r.aws.assignments[0].ID}); broker.CodeOf(err) != broker.CodeUnauthenticated {
+	if _, err := r.Acc.AssumeRole(t.Context(), sess, broker.AssumeRole{Assignment: r.AWS.Granted[0].ID}); broker.CodeOf(err) != broker.CodeUnauthenticated {
 		t.Error("the token outlives the session that held it:", err)
 	}
 }
@@ -193,24 +169,24 @@ func TestProgramsNeedProof(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t)
-			r.aws.assignments = nil
+			r := brokertest.New(t)
+			r.AWS.Granted = nil
 			for _, need := range tt.roles {
-				r.aws.assignments = append(r.aws.assignments, broker.Assignment{Require: need})
+				r.AWS.Granted = append(r.AWS.Granted, broker.Assignment{Require: need})
 			}
-			r.dev = broker.NewDevices(broker.DevicesConfig{
-				State: r.mem, Sessions: r.mem, Events: r.mem, Sealer: xorSealer{}, Now: r.mem.now, Roles: r.aws,
+			r.Dev = broker.NewDevices(broker.DevicesConfig{
+				State: r.Mem, Sessions: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now, Roles: r.AWS,
 				MFA: map[broker.ProviderID]broker.MFAPolicy{"okta": tt.policy},
 			})
-			r.idp.auth.AuthnContext.ACR = ""
-			weak := r.signIn(t)
-			r.clock = r.clock.Add(2 * time.Minute)
-			some, err := r.dev.Admits(t.Context(), weak, tt.need)
-			wantCode(t, "the page", tt.want, err)
+			r.IdP.Auth.AuthnContext.ACR = ""
+			weak := r.SignIn(t)
+			r.Clock = r.Clock.Add(2 * time.Minute)
+			some, err := r.Dev.Admits(t.Context(), weak, tt.need)
+			brokertest.WantCode(t, "the page", tt.want, err)
 			if some != tt.some {
 				t.Errorf("some roles stay closed: %t", some)
 			}
-			d, err := r.dev.StartDevice(t.Context(), r.cli(t), "laptop", tt.need)
+			d, err := r.Dev.StartDevice(t.Context(), r.CLI(t), "laptop", tt.need)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,23 +194,23 @@ func TestProgramsNeedProof(t *testing.T) {
 				ClientID: broker.CLIClientID, RedirectURI: "http://127.0.0.1:1/", ResponseType: "code", State: "s",
 				Challenge: strings.Repeat("c", 43), ChallengeMethod: "S256", Need: tt.need,
 			}
-			_, err = r.dev.Approve(t.Context(), weak, in)
-			wantCode(t, "authorization code", tt.want, err)
-			wantCode(t, "device code", tt.want, r.dev.DecideDevice(t.Context(), weak, d.UserCode, true))
-			if e := r.lastEvent(t); e.Action != broker.ActionClient || e.Code != tt.want || (e.Outcome == broker.OutcomeOK) != (tt.want == "") {
+			_, err = r.Dev.Approve(t.Context(), weak, in)
+			brokertest.WantCode(t, "authorization code", tt.want, err)
+			brokertest.WantCode(t, "device code", tt.want, r.Dev.DecideDevice(t.Context(), weak, d.UserCode, true))
+			if e := r.LastEvent(t); e.Action != broker.ActionClient || e.Code != tt.want || (e.Outcome == broker.OutcomeOK) != (tt.want == "") {
 				t.Errorf("event %+v", e)
 			}
 			if tt.want == "" {
 				return
 			}
-			_, err = r.dev.PollDevice(t.Context(), r.cli(t), d.DeviceCode)
-			wantCode(t, "poll", broker.CodePending, err)
-			r.idp.auth.AuthnContext.ACR, r.idp.auth.AuthnInstant, r.idp.auth.ReplayID = "mfa", r.clock, "_2"
-			strong := r.signIn(t)
-			if _, err = r.dev.Approve(t.Context(), strong, in); err != nil {
+			_, err = r.Dev.PollDevice(t.Context(), r.CLI(t), d.DeviceCode)
+			brokertest.WantCode(t, "poll", broker.CodePending, err)
+			r.IdP.Auth.AuthnContext.ACR, r.IdP.Auth.AuthnInstant, r.IdP.Auth.ReplayID = "mfa", r.Clock, "_2"
+			strong := r.SignIn(t)
+			if _, err = r.Dev.Approve(t.Context(), strong, in); err != nil {
 				t.Error(err)
 			}
-			if err := r.dev.DecideDevice(t.Context(), strong, d.UserCode, true); err != nil {
+			if err := r.Dev.DecideDevice(t.Context(), strong, d.UserCode, true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -245,20 +221,20 @@ func TestProgramsNeedProof(t *testing.T) {
 // factor is refused to a program that was let in without one, that the refusal
 // says what to do, and that a proof after the approval does not count for it.
 func TestProgramHasTheProofOfItsApproval(t *testing.T) {
-	r := newFactorRig(t, allowed)
-	r.enrolApp(t)
-	r.clock = r.clock.Add(time.Minute)
-	r.signIn(t)
-	r.aws.assignments[0].Require = broker.Requirement{MFA: true}
+	r := brokertest.NewFactorRig(t, brokertest.Allowed)
+	r.EnrolApp(t)
+	r.Clock = r.Clock.Add(time.Minute)
+	r.SignIn(t)
+	r.AWS.Granted[0].Require = broker.Requirement{MFA: true}
 	program := func() (*broker.Session, error) {
-		set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.rig.code(t, r.sess), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+		set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Rig.Code(t, r.Sess), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 		if err != nil {
 			return nil, err
 		}
-		return r.dev.Authenticate(t.Context(), set.Access)
+		return r.Dev.Authenticate(t.Context(), set.Access)
 	}
 	assume := func(s *broker.Session) error {
-		_, err := r.acc.AssumeRole(t.Context(), s, broker.AssumeRole{Assignment: r.aws.assignments[0].ID})
+		_, err := r.Acc.AssumeRole(t.Context(), s, broker.AssumeRole{Assignment: r.AWS.Granted[0].ID})
 		return err
 	}
 	weak, err := program()
@@ -266,20 +242,20 @@ func TestProgramHasTheProofOfItsApproval(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = assume(weak)
-	wantCode(t, "let in without proof", broker.CodeStepUp, err)
+	brokertest.WantCode(t, "let in without proof", broker.CodeStepUp, err)
 	if got := broker.Message(err) + " " + broker.Remedy(err); got != "Admin in prod needs a second factor, and your sign-in did not prove one. "+
 		"Let the program in anew: rolegate login --mfa, or sign in with it again and use your second factor in the browser first." {
 		t.Error(got)
 	}
-	if e := r.lastEvent(t); e.Action != broker.ActionCredentials || e.Outcome != broker.OutcomeRefused || e.Code != broker.CodeStepUp {
+	if e := r.LastEvent(t); e.Action != broker.ActionCredentials || e.Outcome != broker.OutcomeRefused || e.Code != broker.CodeStepUp {
 		t.Errorf("event %+v", e)
 	}
-	p, err := r.f.UseCode(t.Context(), r.sess, r.code(t))
+	p, err := r.F.UseCode(t.Context(), r.Sess, r.Code(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sess = p.Session
-	wantCode(t, "proven in the browser since", broker.CodeStepUp, assume(weak))
+	r.Sess = p.Session
+	brokertest.WantCode(t, "proven in the browser since", broker.CodeStepUp, assume(weak))
 	strong, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -287,10 +263,10 @@ func TestProgramHasTheProofOfItsApproval(t *testing.T) {
 	if err := assume(strong); err != nil {
 		t.Error(err)
 	}
-	r.aws.assignments[0].Require = broker.Requirement{MaxAuthAge: 15 * time.Minute}
-	r.clock = r.clock.Add(20 * time.Minute)
+	r.AWS.Granted[0].Require = broker.Requirement{MaxAuthAge: 15 * time.Minute}
+	r.Clock = r.Clock.Add(20 * time.Minute)
 	err = assume(strong)
-	wantCode(t, "too old", broker.CodeStepUp, err)
+	brokertest.WantCode(t, "too old", broker.CodeStepUp, err)
 	if !strings.Contains(broker.Remedy(err), "rolegate login --max-age 15m0s,") {
 		t.Error(broker.Remedy(err))
 	}

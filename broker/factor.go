@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,9 @@ func (k FactorKind) AMR() string { return ownAMR + string(k) }
 
 // ownAMR begins the methods that are ours.
 const ownAMR = "rolegate:"
+
+// IsOwnAMR reports whether a method is one of ours.
+func IsOwnAMR(method string) bool { return strings.HasPrefix(method, ownAMR) }
 
 // OwnFactor says whether rolegate's own second factor counts for the people of
 // an identity provider.

@@ -26,7 +26,7 @@ const (
 
 // begin keeps the state sealed and returns the id that names it once.
 func (f *Factors) begin(ctx context.Context, sess *Session, purpose string, state []byte) (Secret, error) {
-	id, err := newSecret(f.c.Rand)
+	id, err := RandomSecret(f.c.Rand)
 	if err != nil {
 		return Secret{}, err
 	}

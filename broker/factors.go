@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -195,13 +196,13 @@ type Proven struct {
 // is released.
 func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Proven, error) {
 	ended := Errorf(CodeUnauthenticated, "Your session has ended.").Fix("Sign in again.")
-	token, err := newSecret(f.c.Rand)
+	token, err := RandomSecret(f.c.Rand)
 	if err != nil {
 		return Proven{}, err
 	}
 	// The row may have changed since it was read: its tokens, or its end.
 	next, err := loadSession(ctx, f.c.Sessions, f.c.Sealer, sess.Key)
-	if CodeOf(err) == CodeNotFound || err == nil && next.over(f.c.Now()) {
+	if CodeOf(err) == CodeNotFound || err == nil && over(next, f.c.Now()) {
 		return Proven{}, ended.Because(err)
 	}
 	if err != nil {
@@ -210,7 +211,7 @@ func (f *Factors) prove(ctx context.Context, sess *Session, kind FactorKind) (Pr
 	next.Key, next.LastUsedAt = token.Hash(), f.c.Now()
 	next.Own = &OwnProof{Kind: kind, At: f.c.Now()}
 	next.Identity.MFA = true
-	amr := slices.DeleteFunc(slices.Clone(next.Identity.AuthnContext.AMR), func(m string) bool { return strings.HasPrefix(m, ownAMR) })
+	amr := slices.DeleteFunc(slices.Clone(next.Identity.AuthnContext.AMR), IsOwnAMR)
 	next.Identity.AuthnContext.AMR = append(amr, kind.AMR())
 	newRow, err := encodeSession(next, f.c.Sealer)
 	if err != nil {
@@ -393,6 +394,8 @@ func (f *Factors) Reset(ctx context.Context, by string, s Subject) (int, error) 
 	return n, f.forgive(ctx, s)
 }
 
+var recoveryBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
 // newRecovery makes the codes that stand in for a lost factor: 80 random bits
 // each, so a plain hash keeps them (NIST SP 800-63B 5.1.2.2).
 func (f *Factors) newRecovery(s Subject) (FactorRow, []Secret, error) {
@@ -408,7 +411,7 @@ func (f *Factors) newRecovery(s Subject) (FactorRow, []Secret, error) {
 		if _, err := io.ReadFull(f.c.Rand, b); err != nil {
 			return FactorRow{}, nil, fmt.Errorf("broker: random: %w", err)
 		}
-		s := lowerBase32.EncodeToString(b)
+		s := recoveryBase32.EncodeToString(b)
 		codes = append(codes, NewSecret(s[:4]+"-"+s[4:8]+"-"+s[8:12]+"-"+s[12:]))
 		body.Hashes = append(body.Hashes, NewSecret(s).Hash())
 	}
@@ -416,7 +419,7 @@ func (f *Factors) newRecovery(s Subject) (FactorRow, []Secret, error) {
 }
 
 func (f *Factors) newID() (string, error) {
-	s, err := newSecret(f.c.Rand)
+	s, err := RandomSecret(f.c.Rand)
 	if err != nil {
 		return "", err
 	}

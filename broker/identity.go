@@ -120,7 +120,7 @@ type MFAPolicy struct {
 // Satisfied reports whether the provider's answer holds one whole alternative.
 // Methods in our own name are ours to give: from a provider they prove nothing.
 func (p MFAPolicy) Satisfied(c AuthnContext, claims Claims) bool {
-	theirs := slices.DeleteFunc(slices.Clone(c.AMR), func(m string) bool { return strings.HasPrefix(m, ownAMR) })
+	theirs := slices.DeleteFunc(slices.Clone(c.AMR), IsOwnAMR)
 	if anyAll(p.AMR, theirs) || anyAll(p.ACR, []string{c.ACR}) || anyAll(p.AuthnContext, []string{c.ACR}) {
 		return true
 	}

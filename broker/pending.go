@@ -1,13 +1,8 @@
 package broker
 
 import (
-	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
-	"fmt"
-	"io"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -39,96 +34,20 @@ type Challenge struct {
 	Form url.Values
 }
 
-type authRequestRecord struct {
-	ID               string        `json:"id"`
-	State            string        `json:"state"`
-	Nonce            string        `json:"nonce"`
-	CodeVerifier     string        `json:"code_verifier"`
-	Provider         ProviderID    `json:"provider"`
-	ReturnTo         string        `json:"return_to"`
-	BindingHash      string        `json:"binding_hash"`
-	TraceID          string        `json:"trace_id"`
-	TraceSteps       []TraceStep   `json:"trace_steps,omitempty"`
-	CreatedAt        time.Time     `json:"created_at"`
-	ExpiresAt        time.Time     `json:"expires_at"`
-	ForceAuthn       bool          `json:"force_authn,omitempty"`
-	MaxAuthAge       time.Duration `json:"max_auth_age,omitempty"`
-	RequestedContext []string      `json:"requested_context,omitempty"`
-	WantMFA          bool          `json:"want_mfa,omitempty"`
-	Replaces         string        `json:"replaces,omitempty"`
-}
+// SignInTTL is how long a person has at the identity provider.
+const SignInTTL = 10 * time.Minute
 
-func newAuthRequestRecord(r AuthRequest, steps []TraceStep) authRequestRecord {
-	return authRequestRecord{
-		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: r.CodeVerifier.Reveal(),
-		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
-		TraceSteps: steps, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
-		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, WantMFA: r.WantMFA, Replaces: r.Replaces,
+// LocalPath returns p if it is a path on this site and "/" otherwise: one
+// leading slash, no scheme, host, backslash or control character.
+func LocalPath(p string) string {
+	if len(p) == 0 || len(p) > 2048 || p[0] != '/' || strings.HasPrefix(p, "//") || strings.ContainsFunc(p, func(r rune) bool {
+		return r == '\\' || r < 0x20 || r == 0x7f
+	}) {
+		return "/"
 	}
-}
-
-func (r authRequestRecord) request() AuthRequest {
-	return AuthRequest{
-		ID: r.ID, State: r.State, Nonce: r.Nonce, CodeVerifier: NewSecret(r.CodeVerifier),
-		Provider: r.Provider, ReturnTo: r.ReturnTo, BindingHash: r.BindingHash, TraceID: r.TraceID,
-		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ForceAuthn: r.ForceAuthn,
-		MaxAuthAge: r.MaxAuthAge, RequestedContext: r.RequestedContext, WantMFA: r.WantMFA, Replaces: r.Replaces,
+	u, err := url.Parse(p)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
+		return "/"
 	}
-}
-
-// findProvider returns the provider with the id. CodeNotFound, with what to do,
-// if there is none.
-func findProvider(all []Provider, id ProviderID, fix string) (Provider, error) {
-	for _, p := range all {
-		if p.ID == id {
-			return p, nil
-		}
-	}
-	return Provider{}, Errorf(CodeNotFound, "There is no identity provider with this name.").Fix("%s", fix)
-}
-
-// stateKey is where a pending request of a kind is kept under its RelayState or
-// state, which the store does not see.
-func stateKey(kind, state string) string { return kind + "/" + NewSecret(state).Hash() }
-
-// takePending takes the request of a kind that a browser or a provider answers.
-// CodeNotFound when none was begun here under the state, or it was answered.
-func (s sealedState) takePending(ctx context.Context, kind, state string, into any) error {
-	if state == "" || len(state) > 128 {
-		return errNotThere.Because(fmt.Errorf("a state of %d bytes", len(state)))
-	}
-	return s.take(ctx, stateKey(kind, state), into)
-}
-
-// bindingFor returns the value of the browser's binding cookie, a new one if it
-// has none.
-func bindingFor(random io.Reader, binding Secret) (Secret, error) {
-	if len(binding.Reveal()) == 43 {
-		return binding, nil
-	}
-	return newSecret(random)
-}
-
-// newSecret is [RandomSecret] with an error of ours.
-func newSecret(random io.Reader) (Secret, error) {
-	s, err := RandomSecret(random)
-	if err != nil {
-		return Secret{}, fmt.Errorf("broker: random: %w", err)
-	}
-	return s, nil
-}
-
-// boundTo reports whether the browser is the one that began.
-func boundTo(hash string, binding Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(hash), []byte(binding.Hash())) == 1
-}
-
-// replayMark is where it is kept that a provider's message was used, and for how
-// long: a minute longer than the message is taken by its own times.
-func replayMark(p ProviderID, id string, expires, now time.Time) (key string, ttl time.Duration, err error) {
-	if ttl = expires.Sub(now); id == "" || ttl <= 0 {
-		return "", 0, fmt.Errorf("broker: adapter of %s gave no replay guard", p)
-	}
-	sum := sha256.Sum256([]byte(string(p) + "\x00" + id))
-	return "replay/" + hex.EncodeToString(sum[:]), ttl + time.Minute, nil
+	return p
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
 // unsealed is a body as it would be without a seal, for the person of a row.
@@ -57,37 +59,37 @@ func TestAttackSessionRowWritten(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t)
-			bob := r.as(t, "00u2", "bob", "i2")
-			r.idp.auth.Subject.ID, r.idp.auth.NameID, r.idp.auth.SessionIndex, r.idp.auth.ReplayID = "00u1", "alice", "i1", "_9"
-			out, err := r.finish(t, r.begin(t))
+			r := brokertest.New(t)
+			bob := r.As(t, "00u2", "bob", "i2")
+			r.IdP.Auth.Subject.ID, r.IdP.Auth.NameID, r.IdP.Auth.SessionIndex, r.IdP.Auth.ReplayID = "00u1", "alice", "i1", "_9"
+			out, err := r.Finish(t, r.Begin(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			alice := *out.Session
-			row := r.mem.sessions[alice.Key]
+			row := r.Mem.Sessions[alice.Key]
 			row.Body = bytes.Clone(row.Body)
-			other := r.mem.sessions[bob.Key]
-			delete(r.mem.sessions, alice.Key)
+			other := r.Mem.Sessions[bob.Key]
+			delete(r.Mem.Sessions, alice.Key)
 			tt.change(t, &row, other)
-			r.mem.sessions[row.Key] = row
+			r.Mem.Sessions[row.Key] = row
 			token := out.Token
 			if row.Key == mallory.Hash() {
 				token = mallory
 			}
-			_, err = r.acc.Authenticate(t.Context(), token)
-			wantCode(t, "its token", broker.CodeUnauthenticated, err)
-			if _, ok := r.mem.sessions[row.Key]; !ok {
+			_, err = r.Acc.Authenticate(t.Context(), token)
+			brokertest.WantCode(t, "its token", broker.CodeUnauthenticated, err)
+			if _, ok := r.Mem.Sessions[row.Key]; !ok {
 				t.Error("the row is gone: it may be good for a node with other keys")
 			}
 			for _, s := range []*broker.Session{&alice, bob} {
-				own, err := r.people.Own(t.Context(), s)
+				own, err := r.People.Own(t.Context(), s)
 				if err != nil || s == bob && len(own) != 1 || s == &alice && len(own) != 0 {
 					t.Errorf("%s sees %d sessions, %v", s.Identity.Subject, len(own), err)
 				}
 			}
-			_, err = r.dev.RedeemCode(t.Context(), r.cli(t), r.code(t, &broker.Session{Key: row.Key}), "http://127.0.0.1:1/", broker.NewSecret(verifier))
-			wantCode(t, "a program in its name", broker.CodeUnauthenticated, err)
+			_, err = r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, &broker.Session{Key: row.Key}), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
+			brokertest.WantCode(t, "a program in its name", broker.CodeUnauthenticated, err)
 		})
 	}
 }
@@ -95,25 +97,25 @@ func TestAttackSessionRowWritten(t *testing.T) {
 // TestAttackProgramRowWritten ensures the same for the session of a program,
 // which may not become another's, or a browser's.
 func TestAttackProgramRowWritten(t *testing.T) {
-	r := newRig(t)
-	set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.code(t, r.signIn(t)), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+	r := brokertest.New(t)
+	set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, r.SignIn(t)), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sess, err := r.dev.Authenticate(t.Context(), set.Access)
+	sess, err := r.Dev.Authenticate(t.Context(), set.Access)
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := r.mem.sessions[sess.Key]
+	row := r.Mem.Sessions[sess.Key]
 	row.Body = unsealed(t, row)
-	r.mem.sessions[sess.Key] = row
-	_, err = r.dev.Authenticate(t.Context(), set.Access)
-	wantCode(t, "access token", broker.CodeUnauthenticated, err)
-	_, err = r.dev.Refresh(t.Context(), r.cli(t), set.Refresh)
-	wantCode(t, "refresh token", broker.CodeUnauthenticated, err)
+	r.Mem.Sessions[sess.Key] = row
+	_, err = r.Dev.Authenticate(t.Context(), set.Access)
+	brokertest.WantCode(t, "access token", broker.CodeUnauthenticated, err)
+	_, err = r.Dev.Refresh(t.Context(), r.CLI(t), set.Refresh)
+	brokertest.WantCode(t, "refresh token", broker.CodeUnauthenticated, err)
 	family, _, _ := strings.Cut(set.Refresh.Reveal(), ".")
-	_, err = r.acc.Authenticate(t.Context(), broker.NewSecret(family))
-	wantCode(t, "as a browser", broker.CodeUnauthenticated, err)
+	_, err = r.Acc.Authenticate(t.Context(), broker.NewSecret(family))
+	brokertest.WantCode(t, "as a browser", broker.CodeUnauthenticated, err)
 }
 
 // TestAttackStateWritten ensures that who writes to the store cannot make
@@ -121,70 +123,70 @@ func TestAttackProgramRowWritten(t *testing.T) {
 func TestAttackStateWritten(t *testing.T) {
 	const theirs = "mallory-mallory-mallory-mallory-mallory-mal" // 43 characters, like a token
 	hash := broker.NewSecret(theirs).Hash()
-	sum := sha256.Sum256([]byte(verifier))
+	sum := sha256.Sum256([]byte(brokertest.Verifier))
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	tests := []struct {
 		name   string
 		prefix string // of what alice has in the store
-		record func(alice *broker.Session, program string, r *rig) map[string]any
+		record func(alice *broker.Session, program string, r *brokertest.Rig) map[string]any
 		key    string // where mallory writes; "": in alice's place
-		use    func(t *testing.T, r *rig) error
+		use    func(t *testing.T, r *brokertest.Rig) error
 	}{
-		{"access token", "token/", func(_ *broker.Session, program string, r *rig) map[string]any {
-			return map[string]any{"session": program, "client": broker.CLIClientID, "expires": r.clock.Add(time.Hour)}
-		}, "token/" + hash, func(t *testing.T, r *rig) error {
-			_, err := r.dev.Authenticate(t.Context(), broker.NewSecret(theirs))
+		{"access token", "token/", func(_ *broker.Session, program string, r *brokertest.Rig) map[string]any {
+			return map[string]any{"session": program, "client": broker.CLIClientID, "expires": r.Clock.Add(time.Hour)}
+		}, "token/" + hash, func(t *testing.T, r *brokertest.Rig) error {
+			_, err := r.Dev.Authenticate(t.Context(), broker.NewSecret(theirs))
 			return err
 		}},
-		{"authorization code", "code/", func(alice *broker.Session, _ string, r *rig) map[string]any {
+		{"authorization code", "code/", func(alice *broker.Session, _ string, r *brokertest.Rig) map[string]any {
 			return map[string]any{
-				"client": broker.CLIClientID, "redirect": "http://127.0.0.1:1/", "challenge": challenge, "source": alice.Key, "expires": r.clock.Add(time.Minute),
+				"client": broker.CLIClientID, "redirect": "http://127.0.0.1:1/", "challenge": challenge, "source": alice.Key, "expires": r.Clock.Add(time.Minute),
 			}
-		}, "code/" + hash, func(t *testing.T, r *rig) error {
-			_, err := r.dev.RedeemCode(t.Context(), r.cli(t), broker.NewSecret(theirs), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+		}, "code/" + hash, func(t *testing.T, r *brokertest.Rig) error {
+			_, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), broker.NewSecret(theirs), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 			return err
 		}},
-		{"device code", "device/", func(alice *broker.Session, _ string, r *rig) map[string]any {
+		{"device code", "device/", func(alice *broker.Session, _ string, r *brokertest.Rig) map[string]any {
 			return map[string]any{
-				"client": broker.CLIClientID, "status": "approved", "source": alice.Key, "created": r.clock, "expires": r.clock.Add(time.Minute), "interval": 5,
+				"client": broker.CLIClientID, "status": "approved", "source": alice.Key, "created": r.Clock, "expires": r.Clock.Add(time.Minute), "interval": 5,
 			}
-		}, "device/" + hash, func(t *testing.T, r *rig) error {
-			_, err := r.dev.PollDevice(t.Context(), r.cli(t), broker.NewSecret(theirs))
+		}, "device/" + hash, func(t *testing.T, r *brokertest.Rig) error {
+			_, err := r.Dev.PollDevice(t.Context(), r.CLI(t), broker.NewSecret(theirs))
 			return err
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t)
-			alice := r.signIn(t)
-			set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.code(t, alice), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+			r := brokertest.New(t)
+			alice := r.SignIn(t)
+			set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, alice), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 			if err != nil {
 				t.Fatal(err)
 			}
-			program, err := r.dev.Authenticate(t.Context(), set.Access)
+			program, err := r.Dev.Authenticate(t.Context(), set.Access)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.code(t, alice)
-			d, err := r.dev.StartDevice(t.Context(), r.cli(t), "laptop", broker.Requirement{})
+			r.Code(t, alice)
+			d, err := r.Dev.StartDevice(t.Context(), r.CLI(t), "laptop", broker.Requirement{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := r.dev.DecideDevice(t.Context(), alice, d.UserCode, true); err != nil {
+			if err := r.Dev.DecideDevice(t.Context(), alice, d.UserCode, true); err != nil {
 				t.Fatal(err)
 			}
 			plain, err := json.Marshal(tt.record(alice, program.Key, r))
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.mem.state[tt.key], r.mem.expires[tt.key] = plain, r.clock.Add(time.Hour)
-			wantCode(t, "made up", broker.CodeUnauthenticated, tt.use(t, r))
+			r.Mem.State[tt.key], r.Mem.Expires[tt.key] = plain, r.Clock.Add(time.Hour)
+			brokertest.WantCode(t, "made up", broker.CodeUnauthenticated, tt.use(t, r))
 			moved := 0
-			for k, v := range r.mem.state {
+			for k, v := range r.Mem.State {
 				if strings.HasPrefix(k, tt.prefix) && k != tt.key {
 					moved++
-					r.mem.state[tt.key], r.mem.expires[tt.key] = v, r.clock.Add(time.Hour)
-					wantCode(t, "moved", broker.CodeUnauthenticated, tt.use(t, r))
+					r.Mem.State[tt.key], r.Mem.Expires[tt.key] = v, r.Clock.Add(time.Hour)
+					brokertest.WantCode(t, "moved", broker.CodeUnauthenticated, tt.use(t, r))
 				}
 			}
 			if moved == 0 {
@@ -194,48 +196,48 @@ func TestAttackStateWritten(t *testing.T) {
 	}
 
 	t.Run("user code that leads elsewhere", func(t *testing.T) {
-		r := newRig(t)
-		alice := r.signIn(t)
+		r := brokertest.New(t)
+		alice := r.SignIn(t)
 		starts := map[string]string{} // what the store keeps under the user code, by host
 		var codes []string
 		for _, host := range []string{"alice", "mallory"} {
 			before := map[string]bool{}
-			for k := range r.mem.state {
+			for k := range r.Mem.State {
 				before[k] = true
 			}
-			d, err := r.dev.StartDevice(t.Context(), r.cli(t), host, broker.Requirement{})
+			d, err := r.Dev.StartDevice(t.Context(), r.CLI(t), host, broker.Requirement{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			codes = append(codes, d.UserCode)
-			for k := range r.mem.state {
+			for k := range r.Mem.State {
 				if !before[k] && strings.HasPrefix(k, "usercode/") {
 					starts[host] = k
 				}
 			}
 		}
-		r.mem.state[starts["alice"]] = r.mem.state[starts["mallory"]]
-		_, err := r.dev.FindDevice(t.Context(), alice, codes[0])
-		wantCode(t, "alice's code", broker.CodeNotFound, err)
+		r.Mem.State[starts["alice"]] = r.Mem.State[starts["mallory"]]
+		_, err := r.Dev.FindDevice(t.Context(), alice, codes[0])
+		brokertest.WantCode(t, "alice's code", broker.CodeNotFound, err)
 	})
 
 	t.Run("refresh token", func(t *testing.T) {
-		r := newRig(t)
-		set, err := r.dev.RedeemCode(t.Context(), r.cli(t), r.code(t, r.signIn(t)), "http://127.0.0.1:1/", broker.NewSecret(verifier))
+		r := brokertest.New(t)
+		set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, r.SignIn(t)), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 		if err != nil {
 			t.Fatal(err)
 		}
 		family, _, _ := strings.Cut(set.Refresh.Reveal(), ".")
 		key := "family/" + broker.NewSecret(family).Hash()
-		if _, ok := r.mem.state[key]; !ok {
+		if _, ok := r.Mem.State[key]; !ok {
 			t.Fatal("no family")
 		}
-		b, err := json.Marshal(map[string]any{"client": broker.CLIClientID, "current": hash, "expires": r.clock.Add(time.Hour)})
+		b, err := json.Marshal(map[string]any{"client": broker.CLIClientID, "current": hash, "expires": r.Clock.Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.mem.state[key] = b
-		_, err = r.dev.Refresh(t.Context(), r.cli(t), broker.NewSecret(family+"."+theirs))
-		wantCode(t, "a secret of mallory's", broker.CodeUnauthenticated, err)
+		r.Mem.State[key] = b
+		_, err = r.Dev.Refresh(t.Context(), r.CLI(t), broker.NewSecret(family+"."+theirs))
+		brokertest.WantCode(t, "a secret of mallory's", broker.CodeUnauthenticated, err)
 	})
 }

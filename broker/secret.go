@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 )
@@ -23,7 +24,7 @@ func NewSecret(s string) Secret { return Secret{p: &s} }
 func RandomSecret(r io.Reader) (Secret, error) {
 	b := make([]byte, 32)
 	if _, err := io.ReadFull(r, b); err != nil {
-		return Secret{}, err
+		return Secret{}, fmt.Errorf("broker: random: %w", err)
 	}
 	return NewSecret(base64.RawURLEncoding.EncodeToString(b)), nil
 }

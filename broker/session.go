@@ -1,9 +1,6 @@
 package broker
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 )
 
@@ -52,11 +49,6 @@ func (c SessionClient) Label() string {
 	return c.Name + " on " + c.Host
 }
 
-// over reports whether the session has reached its absolute end, or was revoked.
-func (s *Session) over(now time.Time) bool {
-	return !now.Before(s.ExpiresAt) || !s.CreatedAt.After(s.revokedBefore)
-}
-
 // IsBrowser reports whether a person signed in to it with a browser.
 func (s *Session) IsBrowser() bool { return s.Client == nil }
 
@@ -92,80 +84,3 @@ func (l SessionLimits) End(start time.Time) time.Time {
 
 // DefaultSessionLimits are one hour idle, ten hours in all.
 var DefaultSessionLimits = SessionLimits{Idle: time.Hour, Absolute: 10 * time.Hour}
-
-type sessionBody struct {
-	Identity       Identity       `json:"identity"`
-	SessionName    string         `json:"session_name"`
-	SourceIdentity string         `json:"source_identity"`
-	IDExpires      time.Time      `json:"id_expires,omitzero"`
-	IDToken        string         `json:"id_token,omitempty"`
-	RefreshToken   string         `json:"refresh_token,omitempty"`
-	LogoutHint     string         `json:"logout_hint,omitempty"`
-	Remote         string         `json:"remote,omitempty"`
-	UserAgent      string         `json:"user_agent,omitempty"`
-	Own            *OwnProof      `json:"own_factor,omitempty"`
-	Client         *SessionClient `json:"client,omitempty"`
-}
-
-// sessionData binds a sealed body to all columns of its row but the time of the
-// last use, which changes without the body: a body copied to another row, and a
-// row with another person, end or index, does not open.
-func sessionData(r SessionRow) string {
-	return fmt.Sprintf("session/%s %q %q %q %q %d %d",
-		r.Key, r.Subject.Provider, r.Subject.ID, r.NameID, r.SessionIndex, r.CreatedAt.UnixMicro(), r.ExpiresAt.UnixMicro())
-}
-
-// encodeSession seals who the person is, and everything that follows from it.
-func encodeSession(s *Session, sealer Sealer) (SessionRow, error) {
-	row := SessionRow{
-		Key: s.Key, Subject: s.Identity.Subject, NameID: s.NameID, SessionIndex: s.SessionIndex,
-		CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt,
-	}
-	b, err := json.Marshal(sessionBody{
-		Identity: s.Identity, SessionName: s.SessionName, SourceIdentity: s.SourceIdentity, Remote: s.Remote, UserAgent: s.UserAgent,
-		Own: s.Own, Client: s.Client, IDExpires: s.tokens.IDExpires,
-		IDToken: s.tokens.IDToken.Reveal(), RefreshToken: s.tokens.RefreshToken.Reveal(), LogoutHint: s.logoutHint.Reveal(),
-	})
-	if err != nil {
-		return SessionRow{}, fmt.Errorf("broker: encode session: %w", err)
-	}
-	if row.Body, err = sealer.Seal(b, sessionData(row)); err != nil {
-		return SessionRow{}, fmt.Errorf("broker: seal session: %w", err)
-	}
-	return row, nil
-}
-
-// loadSession returns the session under the key. CodeNotFound when there is
-// none, or a row that is none, see [decodeSession].
-func loadSession(ctx context.Context, store SessionStore, sealer Sealer, key string) (*Session, error) {
-	row, err := store.Session(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return decodeSession(row, sealer)
-}
-
-// decodeSession opens a row. One that does not open is no session, CodeNotFound:
-// it was changed by somebody, or made by a version that did not seal it, or by a
-// node with other keys. It is left alone, as it may be good elsewhere.
-func decodeSession(row SessionRow, sealer Sealer) (*Session, error) {
-	b, err := sealer.Open(row.Body, sessionData(row))
-	var body sessionBody
-	if err == nil {
-		err = json.Unmarshal(b, &body)
-	}
-	if err == nil && body.Identity.Subject != row.Subject {
-		err = fmt.Errorf("a row of %s holds another subject", row.Subject)
-	}
-	if err != nil {
-		return nil, errNotThere.Because(fmt.Errorf("broker: open session: %w", err))
-	}
-	return &Session{
-		Key: row.Key, Identity: body.Identity, NameID: row.NameID, SessionIndex: row.SessionIndex,
-		SessionName: body.SessionName, SourceIdentity: body.SourceIdentity, Remote: body.Remote, UserAgent: body.UserAgent,
-		Own: body.Own, Client: body.Client,
-		CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, ExpiresAt: row.ExpiresAt, revokedBefore: row.RevokedBefore,
-		tokens:     Tokens{IDToken: NewSecret(body.IDToken), RefreshToken: NewSecret(body.RefreshToken), IDExpires: body.IDExpires},
-		logoutHint: NewSecret(body.LogoutHint),
-	}, nil
-}

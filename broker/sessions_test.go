@@ -7,6 +7,8 @@ import (
 	_ "time/tzdata" // the machine may have no zone files
 
 	"github.com/rolegate/rolegate/broker"
+
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
 // TestWorkingDay ensures when sessions end by the clocks of a place, on days of
@@ -47,19 +49,19 @@ func TestWorkingDay(t *testing.T) {
 			}
 		})
 	}
-	r := newRig(t) // 09:00 UTC is 10:00 there
-	r.limits = broker.SessionLimits{Idle: 20 * time.Hour, Absolute: 24 * time.Hour, DayEnd: 19 * time.Hour, Zone: berlin}
-	r.limit(nil)
-	out, err := r.finish(t, r.begin(t))
+	r := brokertest.New(t) // 09:00 UTC is 10:00 there
+	r.Limits = broker.SessionLimits{Idle: 20 * time.Hour, Absolute: 24 * time.Hour, DayEnd: 19 * time.Hour, Zone: berlin}
+	r.Limit(nil)
+	out, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.clock = r.clock.Add(9*time.Hour - time.Second)
-	if _, err := r.acc.Authenticate(t.Context(), out.Token); err != nil {
+	r.Clock = r.Clock.Add(9*time.Hour - time.Second)
+	if _, err := r.Acc.Authenticate(t.Context(), out.Token); err != nil {
 		t.Errorf("a second before: %v", err)
 	}
-	r.clock = r.clock.Add(time.Second)
-	if _, err := r.acc.Authenticate(t.Context(), out.Token); broker.CodeOf(err) != broker.CodeUnauthenticated {
+	r.Clock = r.Clock.Add(time.Second)
+	if _, err := r.Acc.Authenticate(t.Context(), out.Token); broker.CodeOf(err) != broker.CodeUnauthenticated {
 		t.Errorf("at the end: %v", err)
 	}
 }
@@ -68,42 +70,42 @@ func TestWorkingDay(t *testing.T) {
 // is dead at its next use, a sign-in in flight at that time too if it had got
 // its session, while later ones and other people's live.
 func TestSignOutEverywhere(t *testing.T) {
-	r := newRig(t)
-	first, err := r.finish(t, r.begin(t))
+	r := brokertest.New(t)
+	first, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.idp.auth.ReplayID = "_assertion2"
-	second, err := r.finish(t, r.begin(t))
+	r.IdP.Auth.ReplayID = "_assertion2"
+	second, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.idp.auth.ReplayID, r.idp.auth.Subject.ID = "_assertion3", "00u2"
-	other, err := r.finish(t, r.begin(t))
+	r.IdP.Auth.ReplayID, r.IdP.Auth.Subject.ID = "_assertion3", "00u2"
+	other, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.mem.noEvents = true
-	if err := r.people.EndEverywhere(t.Context(), first.Session); broker.CodeOf(err) != broker.CodeUnavailable || len(r.mem.revoked) > 0 {
-		t.Errorf("without an event: %v, %v", err, r.mem.revoked)
+	r.Mem.NoEvents = true
+	if err := r.People.EndEverywhere(t.Context(), first.Session); broker.CodeOf(err) != broker.CodeUnavailable || len(r.Mem.Revoked) > 0 {
+		t.Errorf("without an event: %v, %v", err, r.Mem.Revoked)
 	}
-	r.mem.noEvents = false
-	if err := r.people.EndEverywhere(t.Context(), first.Session); err != nil {
+	r.Mem.NoEvents = false
+	if err := r.People.EndEverywhere(t.Context(), first.Session); err != nil {
 		t.Fatal(err)
 	}
-	if e := r.lastEvent(t); e.Action != broker.ActionRevoke || e.Target != "okta/00u1" || e.Detail["sessions"] != "2" {
+	if e := r.LastEvent(t); e.Action != broker.ActionRevoke || e.Target != "okta/00u1" || e.Detail["sessions"] != "2" {
 		t.Errorf("event %+v", e)
 	}
 	alive := func(token broker.Secret) bool {
-		_, err := r.acc.Authenticate(t.Context(), token)
+		_, err := r.Acc.Authenticate(t.Context(), token)
 		return err == nil
 	}
 	if alive(first.Token) || alive(second.Token) || !alive(other.Token) {
 		t.Errorf("alive: %t %t %t", alive(first.Token), alive(second.Token), alive(other.Token))
 	}
-	r.clock = r.clock.Add(time.Second)
-	r.idp.auth.ReplayID, r.idp.auth.Subject.ID = "_assertion4", "00u1"
-	late, err := r.finish(t, r.begin(t))
+	r.Clock = r.Clock.Add(time.Second)
+	r.IdP.Auth.ReplayID, r.IdP.Auth.Subject.ID = "_assertion4", "00u1"
+	late, err := r.Finish(t, r.Begin(t))
 	if err != nil || !alive(late.Token) {
 		t.Errorf("a later sign-in: %v", err)
 	}
@@ -112,25 +114,25 @@ func TestSignOutEverywhere(t *testing.T) {
 // TestRolesAreJudgedAtEachUse ensures that a role or an administrator's right
 // that the rules do not give any more is gone at once, in the same session.
 func TestRolesAreJudgedAtEachUse(t *testing.T) {
-	r := newRig(t)
-	r.aws.admins = "g"
-	out, err := r.finish(t, r.begin(t))
+	r := brokertest.New(t)
+	r.AWS.Admins = "g"
+	out, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sess, err := r.acc.Authenticate(t.Context(), out.Token)
+	sess, err := r.Acc.Authenticate(t.Context(), out.Token)
 	if err != nil || !sess.Admin {
 		t.Fatalf("%v, admin %t", err, sess.Admin)
 	}
-	id := r.aws.assignments[0].ID
-	r.aws.assignments, r.aws.admins = nil, "others"
-	if _, err := r.acc.AssumeRole(t.Context(), sess, broker.AssumeRole{Assignment: id}); broker.CodeOf(err) != broker.CodeDenied {
+	id := r.AWS.Granted[0].ID
+	r.AWS.Granted, r.AWS.Admins = nil, "others"
+	if _, err := r.Acc.AssumeRole(t.Context(), sess, broker.AssumeRole{Assignment: id}); broker.CodeOf(err) != broker.CodeDenied {
 		t.Errorf("role: %v", err)
 	}
-	if err := r.admin.Enter(t.Context(), sess); broker.CodeOf(err) != broker.CodeDenied {
+	if err := r.Admin.Enter(t.Context(), sess); broker.CodeOf(err) != broker.CodeDenied {
 		t.Errorf("administration: %v", err)
 	}
-	if sess, err = r.acc.Authenticate(t.Context(), out.Token); err != nil || sess.Admin {
+	if sess, err = r.Acc.Authenticate(t.Context(), out.Token); err != nil || sess.Admin {
 		t.Errorf("%v, admin %t", err, sess.Admin)
 	}
 }
@@ -138,50 +140,50 @@ func TestRolesAreJudgedAtEachUse(t *testing.T) {
 // TestEveryAdminUseAsks ensures that no use case of administrators relies on
 // the pages above it.
 func TestEveryAdminUseAsks(t *testing.T) {
-	r := newRig(t)
-	sess := r.signIn(t)
+	r := brokertest.New(t)
+	sess := r.SignIn(t)
 	ctx := t.Context()
 	for name, use := range map[string]func() error{
-		"trace":    func() error { _, err := r.admin.Trace(ctx, sess, "x"); return err },
-		"audit":    func() error { _, err := r.admin.Audit(ctx, sess, broker.AuditQuery{}); return err },
-		"failures": func() error { _, err := r.admin.Failures(ctx, sess); return err },
+		"trace":    func() error { _, err := r.Admin.Trace(ctx, sess, "x"); return err },
+		"audit":    func() error { _, err := r.Admin.Audit(ctx, sess, broker.AuditQuery{}); return err },
+		"failures": func() error { _, err := r.Admin.Failures(ctx, sess); return err },
 		"export": func() error {
-			return r.admin.Export(ctx, sess, broker.AuditQuery{}, func(broker.EventRow) error { return nil })
+			return r.Admin.Export(ctx, sess, broker.AuditQuery{}, func(broker.EventRow) error { return nil })
 		},
-		"list":      func() error { _, err := r.admin.List(ctx, sess, broker.PeopleSessions{Limit: 1}); return err },
-		"end":       func() error { return r.admin.End(ctx, sess, sess.Key) },
-		"revoke":    func() error { return r.admin.Revoke(ctx, sess, sess.Identity.Subject) },
-		"explain":   func() error { _, err := r.admin.Explain(ctx, sess, "alice"); return err },
-		"everybody": func() error { _, err := r.admin.Everybody(ctx, sess); return err },
+		"list":      func() error { _, err := r.Admin.List(ctx, sess, broker.PeopleSessions{Limit: 1}); return err },
+		"end":       func() error { return r.Admin.End(ctx, sess, sess.Key) },
+		"revoke":    func() error { return r.Admin.Revoke(ctx, sess, sess.Identity.Subject) },
+		"explain":   func() error { _, err := r.Admin.Explain(ctx, sess, "alice"); return err },
+		"everybody": func() error { _, err := r.Admin.Everybody(ctx, sess); return err },
 	} {
-		r.aws.admins = ""
+		r.AWS.Admins = ""
 		if err := use(); broker.CodeOf(err) != broker.CodeDenied {
 			t.Errorf("%s for somebody: %v", name, err)
 		}
-		r.aws.admins, sess.Identity.MFA = "g", false
+		r.AWS.Admins, sess.Identity.MFA = "g", false
 		if err := use(); broker.CodeOf(err) != broker.CodeStepUp {
 			t.Errorf("%s without a second factor: %v", name, err)
 		}
 		sess.Identity.MFA = true
 		if name != "end" && name != "revoke" {
-			r.mem.noEvents = true
+			r.Mem.NoEvents = true
 			if err := use(); broker.CodeOf(err) != broker.CodeUnavailable {
 				t.Errorf("%s without an event: %v", name, err)
 			}
-			r.mem.noEvents = false
+			r.Mem.NoEvents = false
 		}
 	}
 }
 
 // TestTraceHidesClaims ensures that a trace names claims and not their values.
 func TestTraceHidesClaims(t *testing.T) {
-	r := newRig(t)
-	r.idp.auth.Claims["secret_claim"] = []string{"planted-value", "planted-other"}
-	b := r.begin(t)
-	if _, err := r.finish(t, b); err != nil {
+	r := brokertest.New(t)
+	r.IdP.Auth.Claims["secret_claim"] = []string{"planted-value", "planted-other"}
+	b := r.Begin(t)
+	if _, err := r.Finish(t, b); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := broker.Traces{State: r.mem, Now: r.mem.now}.Find(t.Context(), b.TraceID)
+	tr, err := broker.Traces{State: r.Mem, Now: r.Mem.Now}.Find(t.Context(), b.TraceID)
 	if err != nil {
 		t.Fatal(err)
 	}

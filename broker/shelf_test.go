@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rolegate/rolegate/broker"
+
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
 type shelfStore struct {
@@ -74,7 +76,7 @@ func TestShelf(t *testing.T) {
 	if diff := cmp.Diff([]string{"id4", "id6", "id2", "id5"}, assignmentIDs(got.Recent)); diff != "" {
 		t.Error(diff)
 	}
-	store.err = errDown
+	store.err = brokertest.ErrDown
 	if _, err := s.Of(t.Context(), &broker.Session{}, nil); broker.CodeOf(err) != broker.CodeUnavailable {
 		t.Errorf("a store that is down: %v", err)
 	}

@@ -14,18 +14,6 @@ import (
 	"time"
 )
 
-// SignInTTL is how long a person has at the identity provider.
-const SignInTTL = 10 * time.Minute
-
-// Provider is a configured identity provider as the sign-in page knows it.
-type Provider struct {
-	ID           ProviderID
-	Name         string
-	EmailDomains []string // lower case; chooses the provider by e-mail address
-	MFA          MFAPolicy
-	IdP          IdentityProvider
-}
-
 // SignInConfig holds what [SignIn] works with. All fields but Now, Rand,
 // Limits and Limiter are needed.
 type SignInConfig struct {
@@ -138,7 +126,7 @@ func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, er
 	var secrets [3]Secret
 	for i := range secrets {
 		var err error
-		if secrets[i], err = newSecret(s.c.Rand); err != nil {
+		if secrets[i], err = RandomSecret(s.c.Rand); err != nil {
 			return AuthRequest{}, Secret{}, err
 		}
 	}
@@ -160,21 +148,6 @@ func (s *SignIn) newRequest(p Provider, in BeginSignIn) (AuthRequest, Secret, er
 		}
 	}
 	return r, binding, nil
-}
-
-// LocalPath returns p if it is a path on this site and "/" otherwise: one
-// leading slash, no scheme, host, backslash or control character.
-func LocalPath(p string) string {
-	if len(p) == 0 || len(p) > 2048 || p[0] != '/' || strings.HasPrefix(p, "//") || strings.ContainsFunc(p, func(r rune) bool {
-		return r == '\\' || r < 0x20 || r == 0x7f
-	}) {
-		return "/"
-	}
-	u, err := url.Parse(p)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
-		return "/"
-	}
-	return p
 }
 
 // FinishSignIn is an identity provider's answer as it reached us.
@@ -334,7 +307,7 @@ func (s *SignIn) takePending(ctx context.Context, t *Trace, in FinishSignIn) (Au
 	}
 	r := record.request()
 	t.ID = r.TraceID
-	t.prepend(record.TraceSteps)
+	t.Prepend(record.TraceSteps)
 	if r.Provider != in.Provider {
 		return AuthRequest{}, stale.Because(fmt.Errorf("request was for %s, answer came to %s (mix-up)", r.Provider, in.Provider))
 	}
@@ -372,7 +345,7 @@ func (s *SignIn) guardReplay(ctx context.Context, t *Trace, p ProviderID, auth A
 // nothing, a session without an event would.
 func (s *SignIn) open(ctx context.Context, t *Trace, p Provider, r AuthRequest, auth Authentication, id Identity) (SignedIn, error) {
 	now := s.c.Now()
-	token, err := newSecret(s.c.Rand)
+	token, err := RandomSecret(s.c.Rand)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -434,7 +407,7 @@ func (s *SignIn) before(ctx context.Context, r AuthRequest) (*Session, error) {
 	}
 	sess, err := loadSession(ctx, s.c.Sessions, s.c.Sealer, r.Replaces)
 	switch {
-	case CodeOf(err) == CodeNotFound || err == nil && sess.over(s.c.Now()):
+	case CodeOf(err) == CodeNotFound || err == nil && over(sess, s.c.Now()):
 		if r.ForceAuthn {
 			return nil, errStepUpEnded.Because(err)
 		}
@@ -485,18 +458,4 @@ func (s *SignIn) saveIdentity(ctx context.Context, id Identity, now time.Time) e
 	return s.c.Identities.SaveIdentity(ctx, IdentityRow{
 		Subject: id.Subject, Username: strings.ToLower(id.Username), Email: strings.ToLower(id.Email), SeenAt: now, Body: sealed,
 	})
-}
-
-func newEvent(ctx context.Context, now time.Time, a Action, o Outcome) Event {
-	r := RequestFrom(ctx)
-	return Event{Time: now.UTC(), Action: a, Outcome: o, RequestID: r.ID, Remote: r.Remote}
-}
-
-func outcomeOf(err error) Outcome {
-	switch CodeOf(err) {
-	case CodeInternal, CodeUnavailable:
-		return OutcomeFailed
-	default:
-		return OutcomeRefused
-	}
 }

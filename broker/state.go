@@ -84,3 +84,16 @@ func (s sealedState) swap(ctx context.Context, key string, raw []byte, v any, tt
 	}
 	return s.state.Swap(ctx, key, raw, b, ttl)
 }
+
+// stateKey is where a pending request of a kind is kept under its RelayState or
+// state, which the store does not see.
+func stateKey(kind, state string) string { return kind + "/" + NewSecret(state).Hash() }
+
+// takePending takes the request of a kind that a browser or a provider answers.
+// CodeNotFound when none was begun here under the state, or it was answered.
+func (s sealedState) takePending(ctx context.Context, kind, state string, into any) error {
+	if state == "" || len(state) > 128 {
+		return errNotThere.Because(fmt.Errorf("a state of %d bytes", len(state)))
+	}
+	return s.take(ctx, stateKey(kind, state), into)
+}

@@ -51,11 +51,11 @@ type familyRecord struct {
 // and its first tokens. The event comes before anything that works.
 func (d *Devices) open(ctx context.Context, source *Session, client SessionClient) (TokenSet, *Session, error) {
 	now := d.c.Now()
-	family, err := newSecret(d.c.Rand)
+	family, err := RandomSecret(d.c.Rand)
 	if err != nil {
 		return TokenSet{}, nil, err
 	}
-	secret, err := newSecret(d.c.Rand)
+	secret, err := RandomSecret(d.c.Rand)
 	if err != nil {
 		return TokenSet{}, nil, err
 	}
@@ -94,7 +94,7 @@ func joinRefresh(family, secret Secret) Secret {
 
 // access makes an access token for a program's session.
 func (d *Devices) access(ctx context.Context, sess *Session) (TokenSet, error) {
-	token, err := newSecret(d.c.Rand)
+	token, err := RandomSecret(d.c.Rand)
 	if err != nil {
 		return TokenSet{}, err
 	}
@@ -150,7 +150,7 @@ func (d *Devices) session(ctx context.Context, key string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sess.IsBrowser() || sess.over(d.c.Now()) {
+	if sess.IsBrowser() || over(sess, d.c.Now()) {
 		return nil, errTokenEnded
 	}
 	if root := sess.Client.Root; root != "" {
@@ -268,7 +268,7 @@ func deriveSecret(before Secret, nonce []byte) Secret {
 }
 
 func (d *Devices) rotate(ctx context.Context, key string, raw []byte, r familyRecord, secret Secret) (Secret, bool, error) {
-	nonce, err := newSecret(d.c.Rand)
+	nonce, err := RandomSecret(d.c.Rand)
 	if err != nil {
 		return Secret{}, false, err
 	}

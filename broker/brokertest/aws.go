@@ -1,0 +1,73 @@
+package brokertest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+// AWS is mapper, asserter and assumer in one.
+type AWS struct {
+	Granted   []broker.Assignment
+	Lacks     map[string][]broker.RuleResult
+	Asserted  []broker.AssertionRequest
+	Assumed   []broker.AssumeRoleRequest
+	AssumeErr error
+	Admins    string // the group of administrators
+	Now       func() time.Time
+}
+
+func (a *AWS) Identity(_ context.Context, auth broker.Authentication) (broker.Identity, error) {
+	return broker.Identity{
+		Subject: auth.Subject, Username: auth.Claims.First("username"), Email: auth.Claims.First("email"),
+		Groups: auth.Claims["groups"], Claims: auth.Claims, AuthnContext: auth.AuthnContext, AuthnInstant: auth.AuthnInstant,
+		MFA: auth.AuthnContext.ACR == "mfa", NotOnOrAfter: auth.NotOnOrAfter,
+		SessionName: auth.Claims.First("email"), SourceIdentity: auth.Claims.First("username"),
+	}, nil
+}
+
+func (a *AWS) Assignments(context.Context, broker.Identity) ([]broker.Assignment, error) {
+	return a.Granted, nil
+}
+
+func (a *AWS) Explain(context.Context, broker.Identity) (broker.Explanation, error) {
+	return broker.Explanation{Assignments: a.Granted}, nil
+}
+
+func (a *AWS) Missing(_ context.Context, _ broker.Identity, account, role string) ([]broker.RuleResult, error) {
+	return a.Lacks[account+"/"+role], nil
+}
+
+func (a *AWS) Assert(_ context.Context, r broker.AssertionRequest) (broker.Assertion, error) {
+	a.Asserted = append(a.Asserted, r)
+	return broker.Assertion{Kind: r.Via, Raw: broker.NewSecret("raw-assertion"), ID: "_a1", Subject: r.Subject.Opaque()}, nil
+}
+
+func (a *AWS) AssumeRole(_ context.Context, r broker.AssumeRoleRequest) (broker.RoleSession, error) {
+	a.Assumed = append(a.Assumed, r)
+	if a.AssumeErr != nil {
+		return broker.RoleSession{}, a.AssumeErr
+	}
+	return broker.RoleSession{
+		Credentials: broker.Credentials{
+			AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: broker.NewSecret("planted-secret-key"),
+			SessionToken: broker.NewSecret("planted-session-token"), Expiration: a.Now().Add(r.Duration),
+		},
+		AssumedRoleARN: "arn:aws:sts::111122223333:assumed-role/X/" + r.SessionName, AssumedRoleID: "AROA:" + r.SessionName,
+		STSRequestID: "req-1", NameQualifier: "nq", SourceIdentity: "si",
+	}, nil
+}
+
+func (a *AWS) SignInURL(_ context.Context, r broker.SignInURLRequest) (broker.Secret, error) {
+	if r.Destination.Path == "evil" {
+		return broker.Secret{}, broker.Errorf(broker.CodeInvalid, "This is no console page.")
+	}
+	return broker.NewSecret("https://signin.example/?SigninToken=planted-link"), nil
+}
+
+// IsAdmin looks at the groups anew each time.
+func (a *AWS) IsAdmin(_ context.Context, id broker.Identity) (bool, error) {
+	return a.Admins != "" && slices.Contains(id.Groups, a.Admins), nil
+}

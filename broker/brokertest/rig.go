@@ -1,0 +1,327 @@
+package brokertest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"github.com/rolegate/rolegate/broker"
+)
+
+const Verifier = "verifier-verifier-verifier-verifier-verifier"
+
+func (r *Rig) Code(t *testing.T, sess *broker.Session) broker.Secret {
+	t.Helper()
+	sum := sha256.Sum256([]byte(Verifier))
+	code, err := r.Dev.Approve(t.Context(), sess, broker.Authorize{
+		ClientID: broker.CLIClientID, RedirectURI: "http://127.0.0.1:1/", ResponseType: "code", State: "s",
+		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), ChallengeMethod: "S256",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+func (r *Rig) CLI(t *testing.T) broker.Client {
+	t.Helper()
+	c, err := r.Dev.Client(broker.CLIClientID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Unasked brings an answer that nobody asked for.
+func (r *Rig) Unasked(t *testing.T, relay string, binding broker.Secret) (*broker.Arrival, error) {
+	t.Helper()
+	out, _, err := r.In.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: relay, Binding: binding})
+	if !out.Token.IsZero() || len(r.Mem.Sessions) != 0 {
+		t.Fatal("a session without the person's word")
+	}
+	return out.Arrival, err
+}
+
+// FactorRig is a signed-in person whose provider proves nothing.
+type FactorRig struct {
+	*Rig
+	F    *broker.Factors
+	Sess *broker.Session
+}
+
+func NewFactorRig(t *testing.T, policy broker.MFAPolicy) *FactorRig {
+	t.Helper()
+	r := New(t)
+	r.IdP.Auth.AuthnContext, r.IdP.Auth.AuthnInstant = broker.AuthnContext{}, r.Clock
+	x := &FactorRig{Rig: r}
+	x.F = broker.NewFactors(broker.FactorsConfig{
+		Store: r.Mem, State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: Sealer{}, Passkeys: Passkeys{}, Codes: Codes{},
+		Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": policy}, Now: func() time.Time { return r.Clock },
+	})
+	x.SignIn(t)
+	return x
+}
+
+func (r *FactorRig) SignIn(t *testing.T) {
+	t.Helper()
+	r.IdP.Auth.AuthnInstant, r.IdP.Auth.ReplayID = r.Clock, fmt.Sprint(r.Clock.UnixNano())
+	r.IdP.Auth.ReplayExpires = r.Clock.Add(time.Hour)
+	out, err := r.Finish(t, r.Begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Sess = out.Session
+}
+
+func (r *FactorRig) Code(t *testing.T) string {
+	t.Helper()
+	c, err := totp.GenerateCode(TestKey, r.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// EnrolApp enrols an authenticator app and returns the recovery codes.
+func (r *FactorRig) EnrolApp(t *testing.T) []broker.Secret {
+	t.Helper()
+	n, err := r.F.EnrolCode(t.Context(), r.Sess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.F.FinishCode(t.Context(), r.Sess, n.ID, "", r.Code(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Sess = p.Session
+	return p.RecoveryCodes
+}
+
+var Allowed = broker.MFAPolicy{Own: broker.OwnFactorAllowed}
+
+func WantCode(t *testing.T, what string, want broker.Code, err error) {
+	t.Helper()
+	if got := broker.CodeOf(err); got != want {
+		t.Errorf("%s: code %q of %v, want %q", what, got, err, want)
+	}
+}
+
+// Limiter is one node's, over the rig's store.
+func (r *Rig) Limiter(limits map[broker.LimitKind]broker.Limit) *broker.Limiter {
+	return broker.NewLimiter(broker.LimiterConfig{State: r.Mem, Events: r.Mem, Limits: limits, Now: r.Mem.Now})
+}
+
+func From(t testing.TB, address string) context.Context {
+	return broker.WithRequest(t.Context(), broker.Request{ID: "r", Remote: address})
+}
+
+var TenAMinute = map[broker.LimitKind]broker.Limit{
+	broker.LimitSignIn:      {Address: 10, Account: 4, Per: time.Minute},
+	broker.LimitCredentials: {Address: 100, Account: 40, Per: time.Minute},
+}
+
+// Uses tries n times and returns how many were allowed.
+func Uses(t testing.TB, n int, try func() error) int {
+	t.Helper()
+	ok := 0
+	for range n {
+		switch err := try(); broker.CodeOf(err) {
+		case "":
+			ok++
+		case broker.CodeRateLimited:
+			if e, _ := errors.AsType[*broker.Error](err); e.RetryAfter < time.Second || e.RetryAfter > 2*time.Minute {
+				t.Fatalf("retry after %s", e.RetryAfter)
+			}
+		default:
+			t.Fatal(err)
+		}
+	}
+	return ok
+}
+
+// As signs the person in under a NameID and SessionIndex at Okta.
+func (r *Rig) As(t *testing.T, id, name, index string) *broker.Session {
+	t.Helper()
+	r.IdP.Auth.Subject.ID, r.IdP.Auth.NameID, r.IdP.Auth.SessionIndex = id, name, index
+	r.IdP.Auth.ReplayID = "_" + id + name + index + r.Clock.String()
+	r.IdP.Auth.LogoutHint = broker.NewSecret("planted-hint-" + id)
+	r.Clock = r.Clock.Add(time.Second)
+	return r.SignIn(t)
+}
+
+func (r *Rig) Alive(s *broker.Session) bool { _, ok := r.Mem.Sessions[s.Key]; return ok }
+
+func Named(name, index string) broker.SessionFilter {
+	return broker.SessionFilter{Provider: "okta", NameID: name, SessionIndex: index}
+}
+
+func (r *Rig) Hears(id string, f ...broker.SessionFilter) {
+	r.Bye.Notice = broker.LogoutNotice{RequestID: id, ReplayID: "logout:" + id, ReplayExpires: r.Clock.Add(5 * time.Minute), Sessions: f}
+}
+
+// Ends are the ways in which a session is ended while something else happens.
+var Ends = []struct {
+	Name string
+	End  func(t *testing.T, r *FactorRig, sess *broker.Session) error
+}{
+	{"signed out", func(t *testing.T, r *FactorRig, sess *broker.Session) error {
+		_, err := r.Out.End(t.Context(), sess, broker.Secret{})
+		return err
+	}},
+	{"ended from another browser", func(t *testing.T, r *FactorRig, sess *broker.Session) error {
+		return r.People.EndOwn(t.Context(), sess, sess.Key)
+	}},
+	{"ended everywhere", func(t *testing.T, r *FactorRig, sess *broker.Session) error {
+		return r.People.EndEverywhere(t.Context(), sess)
+	}},
+	{"ended by an administrator", func(t *testing.T, r *FactorRig, sess *broker.Session) error {
+		admin := *sess
+		admin.Identity.MFA = true
+		return r.Admin.End(t.Context(), &admin, sess.Key)
+	}},
+	{"back-channel logout", func(t *testing.T, r *FactorRig, _ *broker.Session) error {
+		r.Hears("l1", Named("alice", "i1"))
+		_, _, err := r.Out.Receive(t.Context(), "okta", broker.LogoutMessage{})
+		return err
+	}},
+	{"factors reset", func(t *testing.T, r *FactorRig, sess *broker.Session) error {
+		_, err := r.F.Reset(t.Context(), "admin", sess.Identity.Subject)
+		return err
+	}},
+}
+
+// Endable is a person with an app, signed in without proof.
+func Endable(t *testing.T) *FactorRig {
+	t.Helper()
+	r := NewFactorRig(t, Allowed)
+	r.AWS.Admins = "g"
+	r.EnrolApp(t)
+	r.Clock = r.Clock.Add(time.Minute)
+	clear(r.Mem.Sessions)
+	r.IdP.Auth.NameID, r.IdP.Auth.SessionIndex = "alice", "i1"
+	r.SignIn(t)
+	return r
+}
+
+func (r *FactorRig) WantOver(t *testing.T, token broker.Secret) {
+	t.Helper()
+	_, err := r.Acc.Authenticate(t.Context(), token)
+	WantCode(t, "the session that was ended", broker.CodeUnauthenticated, err)
+	for _, row := range r.Mem.Sessions {
+		if row.CreatedAt.After(r.Mem.Revoked[row.Subject]) {
+			t.Errorf("the session of %s lives", row.Subject)
+		}
+	}
+}
+
+// Rig is a whole broker on fakes.
+type Rig struct {
+	Clock time.Time
+	Mem   *Memory
+	IdP   *IdP
+	AWS   *AWS
+	In    *broker.SignIn
+	Acc   *broker.Access
+	Out   *broker.Logout
+	Bye   *Leaver
+
+	Limits broker.SessionLimits
+	People *broker.Sessions
+	Admin  *broker.Admin
+	Dev    *broker.Devices
+}
+
+func New(t *testing.T) *Rig {
+	t.Helper()
+	r := &Rig{Clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	r.Mem = &Memory{
+		Now: func() time.Time { return r.Clock }, State: map[string][]byte{}, Expires: map[string]time.Time{}, Sessions: map[string]broker.SessionRow{}, Replaced: map[string]string{},
+		Names: map[string]broker.Subject{}, Ids: map[broker.Subject]broker.IdentityRow{},
+	}
+	r.IdP = &IdP{Auth: broker.Authentication{
+		Subject:      broker.Subject{Provider: "okta", ID: "00u1"},
+		Claims:       broker.Claims{"username": {"alice"}, "email": {"alice@example.com"}, "groups": {"g"}},
+		AuthnContext: broker.AuthnContext{ACR: "mfa"}, AuthnInstant: r.Clock,
+		ReplayID: "_assertion1", ReplayExpires: r.Clock.Add(5 * time.Minute),
+	}}
+	r.AWS = &AWS{Now: r.Mem.Now, Granted: []broker.Assignment{{
+		ID: broker.NewAssignmentID("111122223333", "Admin", broker.ViaSAML), Role: "Admin", Via: broker.ViaSAML,
+		Account: broker.Account{ID: "111122223333", Name: "prod"}, RoleARN: "arn:aws:iam::111122223333:role/Admin",
+		MaxDuration: time.Hour, Rules: []string{"admins"},
+	}}}
+	r.Bye = &Leaver{IdP: r.IdP}
+	r.Limit(nil)
+	r.Dev = broker.NewDevices(broker.DevicesConfig{State: r.Mem, Sessions: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now})
+	r.Out = broker.NewLogout(broker.LogoutConfig{
+		Providers: r.In.Providers(), State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now,
+	})
+	return r
+}
+
+func (r *Rig) Begin(t *testing.T) broker.Begun {
+	t.Helper()
+	b, err := r.In.Begin(t.Context(), broker.BeginSignIn{Provider: "okta", ReturnTo: "/go?account=prod&role=Admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (r *Rig) Finish(t *testing.T, b broker.Begun) (broker.SignedIn, error) {
+	t.Helper()
+	out, _, err := r.In.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: r.IdP.Last.State, Binding: b.Binding})
+	return out, err
+}
+
+func (r *Rig) SignIn(t *testing.T) *broker.Session {
+	t.Helper()
+	out, err := r.Finish(t, r.Begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Acc.Authenticate(t.Context(), out.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (r *Rig) LastEvent(t *testing.T) broker.Event {
+	t.Helper()
+	if len(r.Mem.Events) == 0 {
+		t.Fatal("no event was recorded")
+	}
+	return r.Mem.Events[len(r.Mem.Events)-1]
+}
+
+// Limit makes the use cases with limits; nil: none.
+func (r *Rig) Limit(limits map[broker.LimitKind]broker.Limit) {
+	now, l := r.Mem.Now, r.Limiter(limits)
+	r.In = broker.NewSignIn(broker.SignInConfig{
+		Providers: []broker.Provider{
+			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.Bye,
+				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
+			{ID: "other", Name: "Other", IdP: r.IdP},
+			{ID: "third", Name: "Third", IdP: r.Bye},
+		},
+		Mapper: r.AWS, State: r.Mem, Sessions: r.Mem, Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: Sealer{}, Limiter: l, Limits: r.Limits, Now: now,
+	})
+	r.Acc = broker.NewAccess(broker.AccessConfig{
+		Sessions: r.Mem, Roles: r.AWS, Asserter: r.AWS, Assumer: r.AWS, Identities: r.Mem, Events: r.Mem, Sealer: Sealer{},
+		Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.IdP}, PortalURL: "https://sso.example.com",
+		Limiter: l, Limits: r.Limits, Admins: r.AWS, Now: now,
+	})
+	people := broker.NewSessions(broker.SessionsConfig{
+		Store: r.Mem, List: r.Mem, Revoker: r.Mem, Events: r.Mem, Sealer: Sealer{}, Limits: r.Limits, Now: now,
+	})
+	r.People = people
+	r.Admin = broker.NewAdmin(broker.AdminConfig{
+		Judge: r.AWS, Sessions: people, Log: r.Mem, Events: r.Mem, Identities: r.Mem, Roles: r.AWS,
+		Traces: broker.Traces{State: r.Mem, Now: now}, Sealer: Sealer{}, Now: now,
+	})
+}
