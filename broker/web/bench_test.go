@@ -17,9 +17,10 @@ import (
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
-	"github.com/rolegate/rolegate/broker/web/session"
 	"github.com/rolegate/rolegate/static"
 	"github.com/rolegate/rolegate/templates"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // nowhere is a response that is thrown away.
@@ -57,7 +58,7 @@ func BenchmarkPortal(b *testing.B) {
 	}
 	h := newHouse(b)
 	p := portal.New(portal.Config{
-		SignIn: broker.NewSignIn(broker.SignInConfig{}), Sessions: session.NewManager(nil, true), Pages: pages, Regions: portal.Regions(),
+		SignIn: broker.NewSignIn(broker.SignInConfig{}), Sessions: cookie.NewManager(nil, true), Pages: pages, Regions: portal.Regions(),
 		Destinations: []portal.Destination{{Path: "", Name: "Console home"}, {Path: "ec2/home", Name: "EC2"}}, Now: h.aws.now,
 	})
 	sess := &broker.Session{Identity: broker.Identity{Username: "alice"}, ExpiresAt: h.clock}

@@ -1,5 +1,5 @@
 // Package web is the HTTP shell: it puts the routes of web/portal and
-// web/federation and the JSON of /api/v1 behind one chain of middleware, and is
+// web/idp and the JSON of /api/v1 behind one chain of middleware, and is
 // the one place where errors become answers.
 //
 // Handlers return errors. [Server] maps a [broker.Code] to a status, keeps a

@@ -20,7 +20,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/admin"
-	"github.com/rolegate/rolegate/broker/web/federation"
+	"github.com/rolegate/rolegate/broker/web/idp"
 	"github.com/rolegate/rolegate/broker/web/portal"
 )
 
@@ -253,8 +253,8 @@ func (sealer) Open(sealed []byte, additional string) ([]byte, error) {
 	return rest, nil
 }
 
-// idp is an identity provider that vouches for auth.
-type idp struct {
+// fakeIdP is an identity provider that vouches for auth.
+type fakeIdP struct {
 	id       broker.ProviderID
 	unasked  bool // takes answers to no request
 	post     bool
@@ -274,12 +274,12 @@ type idp struct {
 	answer    *broker.Challenge
 }
 
-func (p *idp) BeginLogout(_ context.Context, r broker.LogoutRequest) (*broker.Challenge, error) {
+func (p *fakeIdP) BeginLogout(_ context.Context, r broker.LogoutRequest) (*broker.Challenge, error) {
 	p.gone = r
 	return p.logout, p.logoutErr
 }
 
-func (p *idp) FinishLogout(_ context.Context, _ broker.LogoutRequest, m broker.LogoutMessage) error {
+func (p *fakeIdP) FinishLogout(_ context.Context, _ broker.LogoutRequest, m broker.LogoutMessage) error {
 	p.message = m
 	if p.vouches != "" && !strings.Contains(m.Query, p.vouches) {
 		return broker.Errorf(broker.CodeUnauthenticated, "It could not be verified.")
@@ -287,7 +287,7 @@ func (p *idp) FinishLogout(_ context.Context, _ broker.LogoutRequest, m broker.L
 	return p.logoutErr
 }
 
-func (p *idp) ReceiveLogout(_ context.Context, m broker.LogoutMessage) (broker.LogoutNotice, error) {
+func (p *fakeIdP) ReceiveLogout(_ context.Context, m broker.LogoutMessage) (broker.LogoutNotice, error) {
 	p.message = m
 	if p.vouches != "" && !strings.Contains(m.Query+m.Form.Encode(), p.vouches) {
 		return broker.LogoutNotice{}, broker.Errorf(broker.CodeUnauthenticated, "It could not be verified.")
@@ -295,11 +295,11 @@ func (p *idp) ReceiveLogout(_ context.Context, m broker.LogoutMessage) (broker.L
 	return p.notice, p.noticeErr
 }
 
-func (p *idp) AnswerLogout(context.Context, broker.LogoutNotice, error) (*broker.Challenge, error) {
+func (p *fakeIdP) AnswerLogout(context.Context, broker.LogoutNotice, error) (*broker.Challenge, error) {
 	return p.answer, nil
 }
 
-func (p *idp) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, error) {
+func (p *fakeIdP) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, error) {
 	p.last = r
 	if p.post {
 		return broker.Challenge{URL: "https://idp.example/sso", Form: url.Values{"SAMLRequest": {"cmVxdWVzdA=="}, "RelayState": {r.State}}}, p.beginErr
@@ -307,7 +307,7 @@ func (p *idp) Begin(_ context.Context, r broker.AuthRequest) (broker.Challenge, 
 	return broker.Challenge{URL: "https://idp.example/sso?RelayState=" + r.State}, p.beginErr
 }
 
-func (p *idp) Finish(_ context.Context, _ broker.AuthRequest, form url.Values) (broker.Authentication, error) {
+func (p *fakeIdP) Finish(_ context.Context, _ broker.AuthRequest, form url.Values) (broker.Authentication, error) {
 	p.form = form
 	if p.err != nil {
 		return broker.Authentication{}, p.err
@@ -315,9 +315,9 @@ func (p *idp) Finish(_ context.Context, _ broker.AuthRequest, form url.Values) (
 	return p.auth(), nil
 }
 
-func (p *idp) AcceptsUnsolicited() bool { return p.unasked }
+func (p *fakeIdP) AcceptsUnsolicited() bool { return p.unasked }
 
-func (p *idp) FinishUnsolicited(ctx context.Context, form url.Values) (broker.Authentication, error) {
+func (p *fakeIdP) FinishUnsolicited(ctx context.Context, form url.Values) (broker.Authentication, error) {
 	return p.Finish(ctx, broker.AuthRequest{}, form)
 }
 
@@ -382,7 +382,7 @@ func (a *aws) SignInURL(_ context.Context, r broker.SignInURLRequest) (broker.Se
 }
 
 // ProviderStatus tells of an identity provider that needs attention.
-func (p *idp) ProviderStatus() broker.ProviderStatus {
+func (p *fakeIdP) ProviderStatus() broker.ProviderStatus {
 	return broker.ProviderStatus{
 		Kind: "SAML 2.0", Issuer: "https://idp.example/" + string(p.id), Err: p.beginErr, SkewKnown: true, Skew: 3 * time.Second,
 		Certificates: []broker.CertificateStatus{{Name: "CN=idp", NotAfter: time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)}},
@@ -390,7 +390,7 @@ func (p *idp) ProviderStatus() broker.ProviderStatus {
 }
 
 // Setup tells one value.
-func (p *idp) Setup() []broker.SetupValue {
+func (p *fakeIdP) Setup() []broker.SetupValue {
 	return []broker.SetupValue{{Name: "Entity ID", Value: "https://sso.example.com/saml/" + string(p.id) + "/metadata", Path: "/saml/okta/metadata"}}
 }
 
@@ -403,8 +403,8 @@ type house struct {
 	t       testing.TB
 	clock   time.Time
 	mem     *memory
-	saml    *idp
-	oidc    *idp
+	saml    *fakeIdP
+	oidc    *fakeIdP
 	aws     *aws
 	logs    *bytes.Buffer
 	server  http.Handler
@@ -441,8 +441,8 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			}
 		}
 	}
-	h.saml = &idp{id: "okta", auth: vouch("okta")}
-	h.oidc = &idp{id: "entra", auth: vouch("entra")}
+	h.saml = &fakeIdP{id: "okta", auth: vouch("okta")}
+	h.oidc = &fakeIdP{id: "entra", auth: vouch("entra")}
 	h.aws = &aws{now: now, assignments: []broker.Assignment{assignment("111122223333", "prod", "Admin"), assignment("444455556666", "test", "ReadOnly")}}
 	in := broker.NewSignIn(broker.SignInConfig{
 		Providers: []broker.Provider{
@@ -486,8 +486,8 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			}}, nil
 		},
 		Traces: broker.Traces{State: h.mem},
-		SAML:   map[broker.ProviderID]federation.MetadataSource{"okta": metadata{}},
-		Documents: federation.Documents{
+		SAML:   map[broker.ProviderID]idp.MetadataSource{"okta": metadata{}},
+		Documents: idp.Documents{
 			Metadata:  func() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil },
 			Discovery: func() ([]byte, error) { return []byte(`{"issuer":"x"}`), nil },
 			JWKS:      func() ([]byte, error) { return []byte(`{"keys":[]}`), nil },

@@ -19,7 +19,7 @@ func seen(h *house, id string, f ...broker.SessionFilter) broker.LogoutNotice {
 }
 
 // known gives the people of a provider a NameID and a SessionIndex.
-func known(p *idp, name, index string) {
+func known(p *fakeIdP, name, index string) {
 	auth := p.auth
 	p.auth = func() broker.Authentication {
 		a := auth()

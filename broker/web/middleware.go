@@ -18,7 +18,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/admin"
-	"github.com/rolegate/rolegate/broker/web/federation"
+
+	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // The limits of request bodies.
@@ -270,7 +271,7 @@ func (s *Server) crossOrigin(public *url.URL) (Middleware, error) {
 	if err := guard.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	for _, p := range []string{federation.PatternACS, federation.PatternSLO, federation.PatternBackChannel} {
+	for _, p := range []string{idp.PatternACS, idp.PatternSLO, idp.PatternBackChannel} {
 		guard.AddInsecureBypassPattern(p)
 	}
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

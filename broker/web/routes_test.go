@@ -11,7 +11,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
-	"github.com/rolegate/rolegate/broker/web/federation"
+
+	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // concrete is a path that the pattern matches.
@@ -97,7 +98,7 @@ func TestAttackOtherSitesWrite(t *testing.T) {
 		h.signIn()
 		a := h.do(method, path, strings.NewReader(""), header("Content-Type", "application/x-www-form-urlencoded"), fromElsewhere)
 		switch pattern {
-		case federation.PatternACS, federation.PatternSLO, federation.PatternBackChannel:
+		case idp.PatternACS, idp.PatternSLO, idp.PatternBackChannel:
 			bypassed++
 			continue
 		}

@@ -15,19 +15,21 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/awssso"
-	"github.com/rolegate/rolegate/broker/web/federation"
 	"github.com/rolegate/rolegate/broker/web/oauth"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
-	"github.com/rolegate/rolegate/broker/web/session"
 	"github.com/rolegate/rolegate/static"
 	"github.com/rolegate/rolegate/templates"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
+
+	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // The parts of Config that its rooms define.
 type (
-	MetadataSource = federation.MetadataSource
-	Documents      = federation.Documents
+	MetadataSource = idp.MetadataSource
+	Documents      = idp.Documents
 	Destination    = portal.Destination
 	Health         = admin.Health
 	Simulate       = admin.Simulate
@@ -130,7 +132,7 @@ func checkOrigin(o string) error {
 // Server answers all of rolegate's routes.
 type Server struct {
 	c        Config
-	sessions *session.Manager
+	sessions *cookie.Manager
 	pages    *page.Set
 	assets   *static.Assets
 	mux      *http.ServeMux
@@ -171,7 +173,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		c: c, pages: pages, assets: assets, mux: http.NewServeMux(), https: u.Scheme == "https",
-		sessions: session.NewManager(c.Access, u.Scheme == "https"),
+		sessions: cookie.NewManager(c.Access, u.Scheme == "https"),
 	}
 	if s.fallback, err = pages.Bytes(newErrorPage(http.StatusInternalServerError, errFallback, fallbackTrace)); err != nil {
 		return nil, err
@@ -200,7 +202,7 @@ func (s *Server) mount() {
 		}).Mount(s.handle)
 	}
 	// Identity providers and IAM.
-	federation.New(federation.Config{
+	idp.New(idp.Config{
 		SignIn: s.c.SignIn, Logout: s.c.Logout, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
 		IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)

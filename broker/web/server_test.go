@@ -12,7 +12,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
-	"github.com/rolegate/rolegate/broker/web/federation"
+
+	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // TestConfig ensures that a wrong configuration stops the start.
@@ -160,7 +161,7 @@ func TestDocuments(t *testing.T) {
 	}
 	h.get("/saml/broken/metadata").want(t, http.StatusInternalServerError)
 	h.get("/saml/entra/metadata").want(t, http.StatusNotFound)
-	without := newHouse(t, func(_ *house, c *web.Config) { c.Documents = federation.Documents{} })
+	without := newHouse(t, func(_ *house, c *web.Config) { c.Documents = idp.Documents{} })
 	without.get("/aws/jwks.json").want(t, http.StatusNotFound)
 }
 

@@ -8,7 +8,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // The routes that others need to know.
@@ -72,7 +73,7 @@ type Simulate func(ctx context.Context, candidate []byte, people []broker.Identi
 type Config struct {
 	Admin    *broker.Admin
 	SignIn   *broker.SignIn
-	Sessions *session.Manager
+	Sessions *cookie.Manager
 	Pages    *page.Set
 	Health   Health
 	Simulate Simulate

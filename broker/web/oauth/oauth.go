@@ -6,8 +6,9 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
-	"github.com/rolegate/rolegate/broker/web/session"
 	"github.com/rolegate/rolegate/broker/web/wire"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // The routes.
@@ -38,7 +39,7 @@ type Config struct {
 	Devices   *broker.Devices
 	SignIn    *broker.SignIn
 	Factors   *broker.Factors // nil: rolegate has no second factor of its own
-	Sessions  *session.Manager
+	Sessions  *cookie.Manager
 	Pages     *page.Set
 	PublicURL string
 }

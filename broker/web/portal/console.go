@@ -5,7 +5,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // GoPage asks before a link of another site opens the console.
@@ -89,7 +90,7 @@ func (p *Portal) deepLink(w http.ResponseWriter, r *http.Request, sess *broker.S
 	}
 	link, err := p.c.Access.ConsoleURL(r.Context(), sess, broker.OpenConsole{Assignment: a.ID, Destination: d})
 	if err != nil {
-		return p.fail(sess, err, session.MarkEntry(r.URL.RequestURI()))
+		return p.fail(sess, err, cookie.MarkEntry(r.URL.RequestURI()))
 	}
 	toAWS(w, link)
 	return nil

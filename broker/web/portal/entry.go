@@ -4,7 +4,8 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // direct reports whether the person opened the request themselves: typed, from
@@ -17,11 +18,11 @@ func direct(r *http.Request) bool {
 
 // markEntry adds the judgement of r to a deep link's path.
 func (p *Portal) markEntry(r *http.Request, to string) string {
-	to, _ = session.SplitEntry(to)
+	to, _ = cookie.SplitEntry(to)
 	if !direct(r) {
 		return to
 	}
-	return session.MarkEntry(to)
+	return cookie.MarkEntry(to)
 }
 
 // returnTo is the local path a request wants to return to. An entry in it is
@@ -30,7 +31,7 @@ func (p *Portal) markEntry(r *http.Request, to string) string {
 // person.
 func (p *Portal) returnTo(r *http.Request) string {
 	to := broker.LocalPath(r.FormValue("return_to"))
-	bare, entered := session.SplitEntry(to)
+	bare, entered := cookie.SplitEntry(to)
 	if entered && direct(r) {
 		return to
 	}

@@ -9,7 +9,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // Destination is a place in the AWS console that people may choose.
@@ -26,7 +27,7 @@ type Config struct {
 	Logout       *broker.Logout
 	Shelf        *broker.Shelf
 	Factors      *broker.Factors // nil: there is no second factor of our own
-	Sessions     *session.Manager
+	Sessions     *cookie.Manager
 	People       *broker.Sessions
 	Pages        *page.Set
 	Destinations []Destination
@@ -90,7 +91,7 @@ func (p *Portal) signedIn(h sessionHandler) func(http.ResponseWriter, *http.Requ
 		switch {
 		case broker.CodeOf(err) == broker.CodeUnauthenticated && r.Method == http.MethodGet:
 			to := r.URL.RequestURI()
-			if r.URL.Path == session.EntryPath {
+			if r.URL.Path == cookie.EntryPath {
 				to = p.markEntry(r, to)
 			}
 			seeOther(w, "/signin?"+url.Values{"return_to": {to}}.Encode())

@@ -4,7 +4,8 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // shelf lists favourites and what was used often and lately; empty lists are
@@ -49,7 +50,7 @@ func (p *Portal) mark(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	to, _ := session.SplitEntry(broker.LocalPath(r.PostFormValue("return_to")))
+	to, _ := cookie.SplitEntry(broker.LocalPath(r.PostFormValue("return_to")))
 	seeOther(w, to)
 	return nil
 }

@@ -9,7 +9,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // SignInPage lets a person choose an identity provider.
@@ -74,7 +75,7 @@ func startPath(id broker.ProviderID, to string) string {
 
 // goOn redirects to a return path, its entry turned into a cookie.
 func (p *Portal) goOn(w http.ResponseWriter, to string) {
-	bare, entered := session.SplitEntry(to)
+	bare, entered := cookie.SplitEntry(to)
 	if entered {
 		p.c.Sessions.Enter(w, bare)
 	}

@@ -24,10 +24,11 @@ import (
 	"github.com/rolegate/rolegate/broker/saml"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/broker/web"
-	webfederation "github.com/rolegate/rolegate/broker/web/federation"
 	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/outbound"
+
+	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // Options are what a sandbox or a test changes about the world.
@@ -180,7 +181,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	if err != nil {
 		return err
 	}
-	metadata := map[broker.ProviderID]webfederation.MetadataSource{}
+	metadata := map[broker.ProviderID]idp.MetadataSource{}
 	for id, sp := range s.SAML {
 		metadata[id] = sp
 	}
@@ -191,7 +192,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	s.Handler, err = web.New(web.Config{
 		SignIn: signIn, Access: access, Logout: logout, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Devices: devices, Traces: traces,
 		People: people, Admin: administration, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
-		Documents: webfederation.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
+		Documents: idp.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
 	})

@@ -1,4 +1,4 @@
-// Package session keeps the browser's cookies. It owns three:
+// Package cookie keeps the browser's cookies. It owns three:
 //
 //   - the session: an opaque 256-bit token, whose hash is the key of a
 //     [broker.Session] in the store. [Store] puts it behind the gorilla/sessions
@@ -11,4 +11,4 @@
 //
 // Over HTTPS all are Secure and named __Host-…; on a plain-http loopback name,
 // where browsers refuse that, they are not.
-package session
+package cookie

@@ -1,4 +1,4 @@
-// Package federation serves the two protocol sides that machines and identity
+// Package idp serves the two protocol sides that machines and identity
 // providers speak to: our relying-party side (SAML metadata, ACS, OpenID Connect
 // callback) and our issuer side, which IAM reads.
 //
@@ -16,4 +16,4 @@
 // What an identity provider sends is never looked at together with the session
 // cookie: who the browser was before must not matter for a sign-in, and a logout
 // ends the sessions that the provider's signature names, in whatever browser.
-package federation
+package idp

@@ -1,4 +1,4 @@
-package session
+package cookie
 
 import (
 	"errors"
@@ -51,7 +51,7 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 // The broker has written the row already.
 func (s *Store) Save(_ *http.Request, w http.ResponseWriter, sess *sessions.Session) error {
 	if sess.ID == "" && sess.Options.MaxAge >= 0 {
-		return errors.New("session: a session without a token cannot be saved")
+		return errors.New("cookie: a session without a token cannot be saved")
 	}
 	http.SetCookie(w, sessions.NewCookie(sess.Name(), sess.ID, sess.Options))
 	return nil

@@ -1,4 +1,4 @@
-package federation
+package idp
 
 import (
 	"net/http"

@@ -1,11 +1,12 @@
-package session_test
+package cookie_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // FuzzSplitEntry ensures that what is left of a return path is a local path
@@ -17,14 +18,14 @@ func FuzzSplitEntry(f *testing.F) {
 	f.Add("/go?entry=direct&r" + strings.Repeat("\x88", 1000)) // three times as long when it is encoded
 	f.Fuzz(func(t *testing.T, s string) {
 		to := broker.LocalPath(s)
-		bare, entered := session.SplitEntry(to)
+		bare, entered := cookie.SplitEntry(to)
 		if bare != broker.LocalPath(bare) {
 			t.Errorf("%q became %q, which is not local", to, bare)
 		}
-		if again, still := session.SplitEntry(bare); still || again != bare {
+		if again, still := cookie.SplitEntry(bare); still || again != bare {
 			t.Errorf("%q still holds an entry", bare)
 		}
-		marked, ok := session.SplitEntry(session.MarkEntry(bare))
+		marked, ok := cookie.SplitEntry(cookie.MarkEntry(bare))
 		if entered && (!ok || marked != bare) {
 			t.Errorf("%q does not survive being marked: %q", bare, marked)
 		}

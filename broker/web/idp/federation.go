@@ -1,4 +1,4 @@
-package federation
+package idp
 
 import (
 	"net/http"
@@ -7,7 +7,8 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/page"
-	"github.com/rolegate/rolegate/broker/web/session"
+
+	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // maxCallback bounds the query of an OpenID Connect callback.
@@ -29,7 +30,7 @@ type Documents struct {
 type Config struct {
 	SignIn     *broker.SignIn
 	Logout     *broker.Logout
-	Sessions   *session.Manager
+	Sessions   *cookie.Manager
 	Pages      *page.Set
 	SAML       map[broker.ProviderID]MetadataSource // our side of each SAML provider
 	Documents  Documents
@@ -141,7 +142,7 @@ func (f *Federation) begin(w http.ResponseWriter, out broker.SignedIn) error {
 	if err := f.c.Sessions.Start(w, out.Token); err != nil {
 		return err
 	}
-	to, entered := session.SplitEntry(out.ReturnTo)
+	to, entered := cookie.SplitEntry(out.ReturnTo)
 	if entered {
 		// The deep link redirects to AWS. Chromium holds all redirects behind a
 		// form to the form-action of the form's page, which here is the provider's:
