@@ -1,23 +1,23 @@
-// Package broker holds the domain of rolegate and its use cases.
+// Package broker holds the words of rolegate and its ports.
 //
 // A person proves who they are at a corporate identity provider; rolegate
 // verifies that proof, maps the verified claims to AWS roles, and mints one
-// short-lived assertion per STS call. The use cases are three:
+// short-lived assertion per STS call. What people and operators do with it are
+// use cases, each a package of its own that knows no other one:
 //
-//   - [SignIn] takes a person from "who are you" to a [Session]:
-//     Begin → identity provider → Finish.
-//   - [Access] takes a [Session] to a [RoleSession]: Authenticate → Assignments
-//     → AssumeRole or ConsoleURL.
-//   - [Devices] lets a program act for a person: the person approves it in a
-//     browser (authorization code with PKCE, or device code), and the program
-//     gets tokens for a [Session] of its own.
+//   - signin takes a person from "who are you" to a [Session], and ends it.
+//   - access takes a [Session] to a [RoleSession].
+//   - program lets a program act for a person.
+//   - factor is rolegate's own second factor.
+//   - admin looks after rolegate and its people.
 //
-// The interfaces in ports.go are declared here because this package is their
-// one consumer; each is implemented by one adapter package below broker/ and
-// the adapters do not know one another. This package imports the standard
-// library only, does not log, and holds no private key.
+// Under them stand three desks that keep what always holds: session says
+// whether a session is live and whose it is, journal makes and records events,
+// limit counts. Beside the desks stand the adapters, one for each protocol or
+// remote system; they implement the interfaces in ports.go and do not know one
+// another.
 //
-// What always holds: anything unverified, ambiguous or absent is refused with
-// a reason ([Error]); nothing is released before its [Event] is recorded; and
-// a [Secret] never prints itself.
+// This package imports the standard library only, does not log, and holds no
+// private key. Anything unverified, ambiguous or absent is refused with a reason
+// ([Error]); a [Secret] never prints itself.
 package broker

@@ -241,10 +241,10 @@ type Use struct {
 	At   time.Time
 }
 
-// ShelfStore keeps what people mark as favourites, and knows from the events
+// FavouriteStore keeps what people mark as favourites, and knows from the events
 // what they used. Uses returns the newest first, at most limit. SetFavourite is
 // idempotent. All return CodeUnavailable when the store does not answer.
-type ShelfStore interface {
+type FavouriteStore interface {
 	Favourites(ctx context.Context, s Subject) ([]AssignmentID, error)
 	SetFavourite(ctx context.Context, s Subject, a AssignmentID, on bool) error
 	Uses(ctx context.Context, s Subject, since time.Time, limit int) ([]Use, error)

@@ -21,9 +21,9 @@ type Session struct {
 	UserAgent      string         // of the browser at sign-in, as it said, cut
 	Admin          bool           // the configuration's rule makes the person an administrator now
 	Client         *SessionClient // the program that acts in it; nil: a browser's
-	tokens         Tokens
-	logoutHint     Secret
-	revokedBefore  time.Time // the subject's, as the store has it
+	Tokens         Tokens
+	LogoutHint     Secret
+	RevokedBefore  time.Time // the subject's, as the store has it
 }
 
 // SessionClient says which program a person let act for them, and how that

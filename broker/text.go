@@ -19,3 +19,11 @@ func CleanLabel(s string, limit int) string {
 	}
 	return strings.TrimSpace(s)
 }
+
+// ShortText bounds what a caller wrote and an event keeps.
+func ShortText(s string) string {
+	if len(s) > 200 {
+		return s[:200]
+	}
+	return s
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
+
 	"github.com/rolegate/rolegate/broker"
 )
 

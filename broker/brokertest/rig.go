@@ -10,7 +10,16 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
+
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/admin"
+	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/limit"
+	"github.com/rolegate/rolegate/broker/program"
+	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/signin"
 )
 
 const Verifier = "verifier-verifier-verifier-verifier-verifier"
@@ -18,8 +27,8 @@ const Verifier = "verifier-verifier-verifier-verifier-verifier"
 func (r *Rig) Code(t *testing.T, sess *broker.Session) broker.Secret {
 	t.Helper()
 	sum := sha256.Sum256([]byte(Verifier))
-	code, err := r.Dev.Approve(t.Context(), sess, broker.Authorize{
-		ClientID: broker.CLIClientID, RedirectURI: "http://127.0.0.1:1/", ResponseType: "code", State: "s",
+	code, err := r.Dev.Approve(t.Context(), sess, program.Authorize{
+		ClientID: program.CLIClientID, RedirectURI: "http://127.0.0.1:1/", ResponseType: "code", State: "s",
 		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), ChallengeMethod: "S256",
 	})
 	if err != nil {
@@ -28,9 +37,9 @@ func (r *Rig) Code(t *testing.T, sess *broker.Session) broker.Secret {
 	return code
 }
 
-func (r *Rig) CLI(t *testing.T) broker.Client {
+func (r *Rig) CLI(t *testing.T) program.Client {
 	t.Helper()
-	c, err := r.Dev.Client(broker.CLIClientID)
+	c, err := r.Dev.Client(program.CLIClientID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +47,9 @@ func (r *Rig) CLI(t *testing.T) broker.Client {
 }
 
 // Unasked brings an answer that nobody asked for.
-func (r *Rig) Unasked(t *testing.T, relay string, binding broker.Secret) (*broker.Arrival, error) {
+func (r *Rig) Unasked(t *testing.T, relay string, binding broker.Secret) (*signin.Arrival, error) {
 	t.Helper()
-	out, _, err := r.In.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: relay, Binding: binding})
+	out, _, err := r.In.Finish(t.Context(), signin.Answer{Provider: "okta", State: relay, Binding: binding})
 	if !out.Token.IsZero() || len(r.Mem.Sessions) != 0 {
 		t.Fatal("a session without the person's word")
 	}
@@ -50,7 +59,7 @@ func (r *Rig) Unasked(t *testing.T, relay string, binding broker.Secret) (*broke
 // FactorRig is a signed-in person whose provider proves nothing.
 type FactorRig struct {
 	*Rig
-	F    *broker.Factors
+	F    *factor.Service
 	Sess *broker.Session
 }
 
@@ -59,7 +68,7 @@ func NewFactorRig(t *testing.T, policy broker.MFAPolicy) *FactorRig {
 	r := New(t)
 	r.IdP.Auth.AuthnContext, r.IdP.Auth.AuthnInstant = broker.AuthnContext{}, r.Clock
 	x := &FactorRig{Rig: r}
-	x.F = broker.NewFactors(broker.FactorsConfig{
+	x.F = factor.New(factor.Config{
 		Store: r.Mem, State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: Sealer{}, Passkeys: Passkeys{}, Codes: Codes{},
 		Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": policy}, Now: func() time.Time { return r.Clock },
 	})
@@ -112,17 +121,17 @@ func WantCode(t *testing.T, what string, want broker.Code, err error) {
 }
 
 // Limiter is one node's, over the rig's store.
-func (r *Rig) Limiter(limits map[broker.LimitKind]broker.Limit) *broker.Limiter {
-	return broker.NewLimiter(broker.LimiterConfig{State: r.Mem, Events: r.Mem, Limits: limits, Now: r.Mem.Now})
+func (r *Rig) Limiter(limits map[limit.Kind]limit.Rate) *limit.Limiter {
+	return limit.New(limit.Config{State: r.Mem, Events: r.Mem, Limits: limits, Now: r.Mem.Now})
 }
 
 func From(t testing.TB, address string) context.Context {
 	return broker.WithRequest(t.Context(), broker.Request{ID: "r", Remote: address})
 }
 
-var TenAMinute = map[broker.LimitKind]broker.Limit{
-	broker.LimitSignIn:      {Address: 10, Account: 4, Per: time.Minute},
-	broker.LimitCredentials: {Address: 100, Account: 40, Per: time.Minute},
+var TenAMinute = map[limit.Kind]limit.Rate{
+	limit.SignIn:      {Address: 10, Account: 4, Per: time.Minute},
+	limit.Credentials: {Address: 100, Account: 40, Per: time.Minute},
 }
 
 // Uses tries n times and returns how many were allowed.
@@ -225,15 +234,15 @@ type Rig struct {
 	Mem   *Memory
 	IdP   *IdP
 	AWS   *AWS
-	In    *broker.SignIn
-	Acc   *broker.Access
-	Out   *broker.Logout
+	In    *signin.Service
+	Acc   *access.Service
+	Out   *signin.Logout
 	Bye   *Leaver
 
 	Limits broker.SessionLimits
-	People *broker.Sessions
-	Admin  *broker.Admin
-	Dev    *broker.Devices
+	People *session.Book
+	Admin  *admin.Service
+	Dev    *program.Service
 }
 
 func New(t *testing.T) *Rig {
@@ -256,25 +265,25 @@ func New(t *testing.T) *Rig {
 	}}}
 	r.Bye = &Leaver{IdP: r.IdP}
 	r.Limit(nil)
-	r.Dev = broker.NewDevices(broker.DevicesConfig{State: r.Mem, Sessions: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now})
-	r.Out = broker.NewLogout(broker.LogoutConfig{
+	r.Dev = program.New(program.Config{State: r.Mem, Sessions: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now})
+	r.Out = signin.NewLogout(signin.LogoutConfig{
 		Providers: r.In.Providers(), State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now,
 	})
 	return r
 }
 
-func (r *Rig) Begin(t *testing.T) broker.Begun {
+func (r *Rig) Begin(t *testing.T) signin.Begun {
 	t.Helper()
-	b, err := r.In.Begin(t.Context(), broker.BeginSignIn{Provider: "okta", ReturnTo: "/go?account=prod&role=Admin"})
+	b, err := r.In.Begin(t.Context(), signin.Request{Provider: "okta", ReturnTo: "/go?account=prod&role=Admin"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func (r *Rig) Finish(t *testing.T, b broker.Begun) (broker.SignedIn, error) {
+func (r *Rig) Finish(t *testing.T, b signin.Begun) (signin.Result, error) {
 	t.Helper()
-	out, _, err := r.In.Finish(t.Context(), broker.FinishSignIn{Provider: "okta", State: r.IdP.Last.State, Binding: b.Binding})
+	out, _, err := r.In.Finish(t.Context(), signin.Answer{Provider: "okta", State: r.IdP.Last.State, Binding: b.Binding})
 	return out, err
 }
 
@@ -300,9 +309,9 @@ func (r *Rig) LastEvent(t *testing.T) broker.Event {
 }
 
 // Limit makes the use cases with limits; nil: none.
-func (r *Rig) Limit(limits map[broker.LimitKind]broker.Limit) {
+func (r *Rig) Limit(limits map[limit.Kind]limit.Rate) {
 	now, l := r.Mem.Now, r.Limiter(limits)
-	r.In = broker.NewSignIn(broker.SignInConfig{
+	r.In = signin.New(signin.Config{
 		Providers: []broker.Provider{
 			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.Bye,
 				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
@@ -311,17 +320,17 @@ func (r *Rig) Limit(limits map[broker.LimitKind]broker.Limit) {
 		},
 		Mapper: r.AWS, State: r.Mem, Sessions: r.Mem, Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: Sealer{}, Limiter: l, Limits: r.Limits, Now: now,
 	})
-	r.Acc = broker.NewAccess(broker.AccessConfig{
+	r.Acc = access.New(access.Config{
 		Sessions: r.Mem, Roles: r.AWS, Asserter: r.AWS, Assumer: r.AWS, Identities: r.Mem, Events: r.Mem, Sealer: Sealer{},
 		Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.IdP}, PortalURL: "https://sso.example.com",
 		Limiter: l, Limits: r.Limits, Admins: r.AWS, Now: now,
 	})
-	people := broker.NewSessions(broker.SessionsConfig{
+	people := session.New(session.Config{
 		Store: r.Mem, List: r.Mem, Revoker: r.Mem, Events: r.Mem, Sealer: Sealer{}, Limits: r.Limits, Now: now,
 	})
 	r.People = people
-	r.Admin = broker.NewAdmin(broker.AdminConfig{
+	r.Admin = admin.New(admin.Config{
 		Judge: r.AWS, Sessions: people, Log: r.Mem, Events: r.Mem, Identities: r.Mem, Roles: r.AWS,
-		Traces: broker.Traces{State: r.Mem, Now: now}, Sealer: Sealer{}, Now: now,
+		Traces: journal.Traces{State: r.Mem, Now: now}, Sealer: Sealer{}, Now: now,
 	})
 }

@@ -11,6 +11,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/saml"
 )
 
@@ -148,7 +149,7 @@ func TestAccepts(t *testing.T) {
 				v := f.Get("SAMLResponse")
 				f.Set("SAMLResponse", v[:76]+"\r\n"+v[76:])
 			}
-			trace := broker.Traces{Now: time.Now}.Start()
+			trace := journal.Traces{Now: time.Now}.Start()
 			got, err := newSP(t, tt.meta, tt.config).Finish(broker.WithTrace(t.Context(), trace), request(), f)
 			if err != nil {
 				t.Fatal(err)

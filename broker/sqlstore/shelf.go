@@ -8,7 +8,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 )
 
-var _ broker.ShelfStore = (*Store)(nil)
+var _ broker.FavouriteStore = (*Store)(nil)
 
 // Favourites returns the subject's favourites, the first marked first.
 func (s *Store) Favourites(ctx context.Context, sub broker.Subject) ([]broker.AssignmentID, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/api"
 )
 
@@ -65,7 +66,7 @@ func (s *Server) roleCredentials(w http.ResponseWriter, r *http.Request) error {
 	if in.DurationSeconds < 0 || in.DurationSeconds > 43200 {
 		return broker.Errorf(broker.CodeInvalid, "duration_seconds is 43200 at most.")
 	}
-	rs, err := s.c.Access.AssumeRole(r.Context(), sess, broker.AssumeRole{
+	rs, err := s.c.Access.AssumeRole(r.Context(), sess, access.RoleRequest{
 		Assignment: in.Assignment, Duration: time.Duration(in.DurationSeconds) * time.Second,
 	})
 	if err != nil {

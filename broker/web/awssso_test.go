@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 )
 
 // aws sends a JSON document as the AWS clients do.
@@ -231,7 +232,7 @@ func TestAWSRedirects(t *testing.T) {
 	for redirect, ok := range map[string]bool{
 		"http://127.0.0.1:1/oauth/callback": true, "http://127.0.0.1/oauth/callback": true, "http://127.0.0.1:1/other": false,
 		"http://[::1]:1/oauth/callback": false, "http://127.0.0.1:1/oauth/callback/": false, "http://127.0.0.1:1/oauth%2fcallback": false,
-		"http://evil.example/oauth/callback": false, broker.RedirectPaste: false,
+		"http://evil.example/oauth/callback": false, program.RedirectPaste: false,
 	} {
 		a := h.get("/authorize?" + authorization("client_id", id, "redirect_uri", redirect))
 		if (a.StatusCode == http.StatusOK) != ok {

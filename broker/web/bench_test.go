@@ -13,14 +13,15 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/broker/web"
+	"github.com/rolegate/rolegate/broker/web/cookie"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/static"
 	"github.com/rolegate/rolegate/templates"
-
-	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // nowhere is a response that is thrown away.
@@ -58,7 +59,7 @@ func BenchmarkPortal(b *testing.B) {
 	}
 	h := newHouse(b)
 	p := portal.New(portal.Config{
-		SignIn: broker.NewSignIn(broker.SignInConfig{}), Sessions: cookie.NewManager(nil, true), Pages: pages, Regions: portal.Regions(),
+		SignIn: signin.New(signin.Config{}), Sessions: cookie.NewManager(nil, true), Pages: pages, Regions: portal.Regions(),
 		Destinations: []portal.Destination{{Path: "", Name: "Console home"}, {Path: "ec2/home", Name: "EC2"}}, Now: h.aws.now,
 	})
 	sess := &broker.Session{Identity: broker.Identity{Username: "alice"}, ExpiresAt: h.clock}
@@ -75,7 +76,7 @@ func BenchmarkPortal(b *testing.B) {
 		{"5000 roles, search for nothing", 5000, 10, map[string][]string{"q": {"nothing-like-this"}}},
 	} {
 		as := many(row.n)
-		shelf := broker.Shelved{Favourites: as[:row.shelf/2], Recent: as[row.shelf/2 : row.shelf]}
+		shelf := access.AtHand{Favourites: as[:row.shelf/2], Recent: as[row.shelf/2 : row.shelf]}
 		b.Run(row.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -105,10 +106,10 @@ func BenchmarkAuthenticatedRequest(b *testing.B) {
 	})
 	h := newHouse(b, func(h *house, c *web.Config) {
 		c.Logger = slog.New(slog.NewJSONHandler(nowhere{}, nil))
-		c.SignIn = broker.NewSignIn(broker.SignInConfig{
+		c.SignIn = signin.New(signin.Config{
 			Providers: c.SignIn.Providers(), Mapper: h.aws, State: h.mem, Sessions: store, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 		})
-		c.Access = broker.NewAccess(broker.AccessConfig{
+		c.Access = access.New(access.Config{
 			Sessions: store, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 		})
 	})

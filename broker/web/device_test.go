@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/limit"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web"
 )
 
@@ -208,16 +210,16 @@ func TestUserCodeTries(t *testing.T) {
 // TestDeviceStarts ensures that one address does not fill the store.
 func TestDeviceStarts(t *testing.T) {
 	h := newHouse(t, func(h *house, c *web.Config) {
-		limits := map[broker.LimitKind]broker.Limit{broker.LimitDevice: {Address: 3, Per: time.Minute}}
-		c.Devices = broker.NewDevices(broker.DevicesConfig{
+		limits := map[limit.Kind]limit.Rate{limit.Device: {Address: 3, Per: time.Minute}}
+		c.Devices = program.New(program.Config{
 			State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
-			Limiter: broker.NewLimiter(broker.LimiterConfig{State: h.mem, Events: h.mem, Limits: limits, Now: h.aws.now}),
+			Limiter: limit.New(limit.Config{State: h.mem, Events: h.mem, Limits: limits, Now: h.aws.now}),
 		})
 	})
 	for range 3 {
 		h.startDevice("x")
 	}
-	a, got := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}})
+	a, got := h.program("/oauth/device_authorization", url.Values{"client_id": {program.CLIClientID}})
 	if a.StatusCode != http.StatusTooManyRequests || got.Error != "slow_down" {
 		t.Error(a.StatusCode, a.body)
 	}
@@ -282,7 +284,7 @@ func TestPhishedApprovalIsEnded(t *testing.T) {
 // demanding makes programs of okta's people need proof, by settings, and lets
 // the pages know the roles.
 func demanding(h *house, c *web.Config) {
-	c.Devices = broker.NewDevices(broker.DevicesConfig{
+	c.Devices = program.New(program.Config{
 		State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now, Roles: h.aws,
 		MFA: map[broker.ProviderID]broker.MFAPolicy{"okta": {Programs: true}},
 	})
@@ -293,7 +295,7 @@ func demanding(h *house, c *web.Config) {
 // that the button cannot be pressed without.
 func TestDeviceStepUp(t *testing.T) {
 	asked := func(h *house) deviceStart {
-		a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}, "host": {"laptop"}, "acr_values": {"mfa"}})
+		a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {program.CLIClientID}, "host": {"laptop"}, "acr_values": {"mfa"}})
 		var d deviceStart
 		if err := json.Unmarshal([]byte(a.want(t, http.StatusOK).body), &d); err != nil {
 			t.Fatal(err)
@@ -334,7 +336,7 @@ func TestDeviceStepUp(t *testing.T) {
 		})
 	}
 	h := newHouse(t)
-	a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}, "max_age": {"soon"}})
+	a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {program.CLIClientID}, "max_age": {"soon"}})
 	a.want(t, http.StatusBadRequest, "invalid_request")
 }
 
@@ -349,7 +351,7 @@ func TestProgramsOfAWSStepUp(t *testing.T) {
 	h.get(ask).want(t, http.StatusUnauthorized, "needs a second factor", "Use your second factor", `href="/mfa?return_to=%2Fauthorize`)
 
 	h = newHouse(t, func(h *house, c *web.Config) {
-		c.Devices = broker.NewDevices(broker.DevicesConfig{
+		c.Devices = program.New(program.Config{
 			State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now, Roles: h.aws,
 		})
 	})

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/factor"
 	"github.com/rolegate/rolegate/broker/mfa"
 	"github.com/rolegate/rolegate/broker/web"
 )
@@ -66,7 +67,7 @@ func ownFactor(t testing.TB) func(*house, *web.Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Factors = broker.NewFactors(broker.FactorsConfig{
+		c.Factors = factor.New(factor.Config{
 			Store: h.mem, State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Passkeys: passkeys,
 			Codes: mfa.NewCodes("rolegate", nil), Now: h.aws.now,
 			Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": {Own: broker.OwnFactorRequired, EnrolUntil: h.clock.Add(time.Hour)}},

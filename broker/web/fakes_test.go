@@ -18,8 +18,14 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/admin"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/program"
+	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web"
-	"github.com/rolegate/rolegate/broker/web/admin"
+	webadmin "github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/idp"
 	"github.com/rolegate/rolegate/broker/web/portal"
 )
@@ -444,48 +450,48 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 	h.saml = &fakeIdP{id: "okta", auth: vouch("okta")}
 	h.oidc = &fakeIdP{id: "entra", auth: vouch("entra")}
 	h.aws = &aws{now: now, assignments: []broker.Assignment{assignment("111122223333", "prod", "Admin"), assignment("444455556666", "test", "ReadOnly")}}
-	in := broker.NewSignIn(broker.SignInConfig{
+	in := signin.New(signin.Config{
 		Providers: []broker.Provider{
 			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: h.saml, MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
 			{ID: "entra", Name: "Entra ID", IdP: h.oidc},
 		},
 		Mapper: h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
 	})
-	people := broker.NewSessions(broker.SessionsConfig{
+	people := session.New(session.Config{
 		Store: h.mem, List: h.mem, Revoker: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
 	})
 	c := web.Config{
 		SignIn: in,
-		Access: broker.NewAccess(broker.AccessConfig{
+		Access: access.New(access.Config{
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 			PortalURL: h.public, Admins: h.aws, Now: now,
 		}),
-		Logout: broker.NewLogout(broker.LogoutConfig{
+		Logout: signin.NewLogout(signin.LogoutConfig{
 			Providers: in.Providers(), State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Now: now,
 		}),
-		Devices: broker.NewDevices(broker.DevicesConfig{State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: now}),
-		Shelf:   broker.NewShelf(broker.ShelfConfig{Store: h.mem, Now: now}),
+		Devices: program.New(program.Config{State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: now}),
+		Shelf:   access.NewFavourites(access.FavouritesConfig{Store: h.mem, Now: now}),
 		People:  people,
-		Admin: broker.NewAdmin(broker.AdminConfig{
+		Admin: admin.New(admin.Config{
 			Judge: h.aws, Sessions: people, Log: h.mem, Events: h.mem, Identities: h.mem, Roles: h.aws,
-			Traces: broker.Traces{State: h.mem, Now: now}, Sealer: sealer{}, Now: now,
+			Traces: journal.Traces{State: h.mem, Now: now}, Sealer: sealer{}, Now: now,
 		}),
 		Health: web.Health{
 			Store: "SQLite", Relaxations: []string{"insecure_http is on"}, Ping: func(context.Context) error { return h.mem.check() },
-			Keys: func() []admin.Key {
-				return []admin.Key{{Purpose: "aws-saml", ID: "kid", Active: true, NotAfter: h.clock}}
+			Keys: func() []webadmin.Key {
+				return []webadmin.Key{{Purpose: "aws-saml", ID: "kid", Active: true, NotAfter: h.clock}}
 			},
-			AWS: []admin.Endpoint{{Name: "STS", URL: "https://sts.example"}},
+			AWS: []webadmin.Endpoint{{Name: "STS", URL: "https://sts.example"}},
 		},
-		Simulate: func(_ context.Context, candidate []byte, people []broker.Identity) (admin.Simulation, error) {
+		Simulate: func(_ context.Context, candidate []byte, people []broker.Identity) (webadmin.Simulation, error) {
 			if bytes.HasPrefix(candidate, []byte("bad")) {
-				return admin.Simulation{Problems: []string{string(candidate)}}, nil
+				return webadmin.Simulation{Problems: []string{string(candidate)}}, nil
 			}
-			return admin.Simulation{People: len(people), Changes: []admin.Change{
+			return webadmin.Simulation{People: len(people), Changes: []webadmin.Change{
 				{Kind: "gained", Username: string(candidate), Account: string(candidate), Role: string(candidate), What: []string{string(candidate)}},
 			}}, nil
 		},
-		Traces: broker.Traces{State: h.mem},
+		Traces: journal.Traces{State: h.mem},
 		SAML:   map[broker.ProviderID]idp.MetadataSource{"okta": metadata{}},
 		Documents: idp.Documents{
 			Metadata:  func() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil },

@@ -16,6 +16,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 )
 
 // snapshot keeps what a house is now. The function it returns puts it back, so
@@ -88,11 +89,11 @@ func programDocument(t *testing.T, a answer) tokens {
 func lettings(h *house) foreign {
 	h.signIn()
 	id, secret := h.register("botocore", "http://127.0.0.1/oauth/callback")
-	program := h.programTokens()
+	granted := h.programTokens()
 	waiting, approved := h.startDevice("waits"), h.startDevice("box")
 	h.post("/device", url.Values{"user_code": {approved.UserCode}, "answer": {"approve"}})
 	return foreign{
-		"~CODE": h.code(), "~VERIFIER": verifier, "~CHALLENGE": challengeOf(verifier), "~CLI": broker.CLIClientID, "~LOOPBACK": url.QueryEscape(loopback), "~ACCESS": program.Access, "~REFRESH": program.Refresh,
+		"~CODE": h.code(), "~VERIFIER": verifier, "~CHALLENGE": challengeOf(verifier), "~CLI": program.CLIClientID, "~LOOPBACK": url.QueryEscape(loopback), "~ACCESS": granted.Access, "~REFRESH": granted.Refresh,
 		"~DEVICE": approved.DeviceCode, "~WAITING": waiting.DeviceCode, "~USER": waiting.UserCode, "~ID": id, "~SECRET": secret,
 		"~GDEVICE": "urn:ietf:params:oauth:grant-type:device_code", "~GEXCHANGE": "urn:ietf:params:oauth:grant-type:token-exchange",
 		"~TACCESS": "urn:ietf:params:oauth:token-type:access_token",
@@ -159,7 +160,7 @@ func FuzzTokenForm(f *testing.F) {
 		case given["~GEXCHANGE"]:
 			good = form.Get("subject_token") == given["~ACCESS"] && form.Get("audience") == given["~ID"]
 		}
-		if err != nil || !good || given.fill(id) != broker.CLIClientID || out.Access == "" || out.Refresh == "" {
+		if err != nil || !good || given.fill(id) != program.CLIClientID || out.Access == "" || out.Refresh == "" {
 			t.Errorf("%q got tokens: %s", body, a.body)
 		}
 		if !slices.ContainsFunc(h.mem.events, func(e broker.Event) bool { return e.Action == broker.ActionToken && e.Outcome == broker.OutcomeOK }) {
@@ -195,7 +196,7 @@ func FuzzRevoke(f *testing.F) {
 		if dead && (!mine || a.StatusCode != http.StatusOK) {
 			t.Errorf("%q ended the session: %d", body, a.StatusCode)
 		}
-		if !dead && form.Get("token") == given["~REFRESH"] && a.StatusCode == http.StatusOK && form.Get("client_id") == broker.CLIClientID {
+		if !dead && form.Get("token") == given["~REFRESH"] && a.StatusCode == http.StatusOK && form.Get("client_id") == program.CLIClientID {
 			t.Errorf("%q left the session alive", body)
 		}
 	})
@@ -240,7 +241,7 @@ func FuzzAuthorize(f *testing.F) {
 	for _, s := range []string{
 		good, good + "&answer=yes", good + "&answer=no", good + "&answer=yes&answer=no", authorization("client_id", "~ID", "answer", "yes", "redirect_uri", "http://127.0.0.1:5/oauth/callback"),
 		authorization("redirect_uri", "https://evil.example/cb", "answer", "yes"), authorization("redirect_uri", "http://127.0.0.1:1@evil.example/", "answer", "yes"),
-		authorization("redirect_uri", broker.RedirectPaste, "answer", "yes"), authorization("redirect_uri", "http://[::1]:5000/cb", "answer", "yes"), authorization("state", "-", "answer", "yes"),
+		authorization("redirect_uri", program.RedirectPaste, "answer", "yes"), authorization("redirect_uri", "http://[::1]:5000/cb", "answer", "yes"), authorization("state", "-", "answer", "yes"),
 		authorization("code_challenge_method", "plain", "answer", "yes"), authorization("max_age", "99999999999999999999", "acr_values", "mfa", "answer", "yes"), "%zz", "",
 	} {
 		f.Add(s)
@@ -291,7 +292,7 @@ func FuzzAuthorize(f *testing.F) {
 		}
 		form, err := url.ParseQuery(query)
 		client := form.Get("client_id")
-		if err != nil || client != broker.CLIClientID && client != given["~ID"] || form.Get("answer") != "yes" || form.Get("state") == "" ||
+		if err != nil || client != program.CLIClientID && client != given["~ID"] || form.Get("answer") != "yes" || form.Get("state") == "" ||
 			form.Get("code_challenge_method") != "S256" || len(form.Get("code_challenge")) != 43 || form.Get("response_type") != "code" {
 			t.Errorf("%q let a program in", query)
 		}
@@ -405,7 +406,7 @@ func FuzzAWSOIDC(f *testing.F) {
 		if err := json.Unmarshal([]byte(body), &in); err != nil && path != "client/register" {
 			t.Fatalf("%q was taken (%v)", body, err)
 		}
-		known := in.ClientID == broker.CLIClientID && in.ClientSecret == "" || in.ClientID == given["~ID"] && in.ClientSecret == given["~SECRET"]
+		known := in.ClientID == program.CLIClientID && in.ClientSecret == "" || in.ClientID == given["~ID"] && in.ClientSecret == given["~SECRET"]
 		switch path {
 		case "client/register":
 			b, err := json.Marshal(map[string]any{"clientId": out["clientId"], "clientSecret": out["clientSecret"], "startUrl": "https://x"})
@@ -418,7 +419,7 @@ func FuzzAWSOIDC(f *testing.F) {
 			}
 		default:
 			// What was given to one client is not good for the other.
-			cli := in.ClientID == broker.CLIClientID
+			cli := in.ClientID == program.CLIClientID
 			good := in.GrantType == given["~GDEVICE"] && (cli && in.DeviceCode == given["~DEVICE"] || !cli && in.DeviceCode == given["~AWSDEVICE"]) ||
 				cli && in.GrantType == "refresh_token" && in.RefreshToken == given["~REFRESH"] ||
 				cli && in.GrantType == "authorization_code" && in.Code == given["~CODE"] && in.CodeVerifier == verifier && in.RedirectURI == loopback

@@ -18,7 +18,6 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web/admin"
-
 	"github.com/rolegate/rolegate/broker/web/idp"
 )
 

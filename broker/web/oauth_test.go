@@ -12,6 +12,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
+	"github.com/rolegate/rolegate/broker/program"
 )
 
 const (
@@ -28,7 +29,7 @@ func challengeOf(v string) string {
 // with some parameters changed; "-" takes one away.
 func authorizationForm(change ...string) url.Values {
 	v := url.Values{
-		"client_id": {broker.CLIClientID}, "redirect_uri": {loopback}, "response_type": {"code"}, "state": {"st/ate"},
+		"client_id": {program.CLIClientID}, "redirect_uri": {loopback}, "response_type": {"code"}, "state": {"st/ate"},
 		"code_challenge": {challengeOf(verifier)}, "code_challenge_method": {"S256"},
 	}
 	for i := 0; i < len(change); i += 2 {
@@ -79,7 +80,7 @@ func (h *house) code(change ...string) string {
 
 func redeem(code string, change ...string) url.Values {
 	v := url.Values{
-		"grant_type": {"authorization_code"}, "client_id": {broker.CLIClientID}, "code": {code}, "redirect_uri": {loopback}, "code_verifier": {verifier},
+		"grant_type": {"authorization_code"}, "client_id": {program.CLIClientID}, "code": {code}, "redirect_uri": {loopback}, "code_verifier": {verifier},
 	}
 	for i := 0; i < len(change); i += 2 {
 		v.Set(change[i], change[i+1])
@@ -99,7 +100,7 @@ func (h *house) programTokens() tokens {
 
 func (h *house) refresh(token string, change ...string) (answer, tokens) {
 	h.t.Helper()
-	v := url.Values{"grant_type": {"refresh_token"}, "client_id": {broker.CLIClientID}, "refresh_token": {token}}
+	v := url.Values{"grant_type": {"refresh_token"}, "client_id": {program.CLIClientID}, "refresh_token": {token}}
 	for i := 0; i < len(change); i += 2 {
 		v.Set(change[i], change[i+1])
 	}
@@ -130,7 +131,7 @@ type deviceStart struct {
 
 func (h *house) startDevice(host string) deviceStart {
 	h.t.Helper()
-	a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {broker.CLIClientID}, "host": {host}})
+	a, _ := h.program("/oauth/device_authorization", url.Values{"client_id": {program.CLIClientID}, "host": {host}})
 	a.want(h.t, http.StatusOK)
 	var d deviceStart
 	if err := json.Unmarshal([]byte(a.body), &d); err != nil {
@@ -141,7 +142,7 @@ func (h *house) startDevice(host string) deviceStart {
 
 func (h *house) poll(d deviceStart, change ...string) (answer, tokens) {
 	h.t.Helper()
-	v := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {broker.CLIClientID}, "device_code": {d.DeviceCode}}
+	v := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {program.CLIClientID}, "device_code": {d.DeviceCode}}
 	for i := 0; i < len(change); i += 2 {
 		v.Set(change[i], change[i+1])
 	}
@@ -266,7 +267,7 @@ func TestAuthorizeRefusals(t *testing.T) {
 		{"no challenge", "invalid_request", []string{"code_challenge", "-"}},
 		{"short challenge", "invalid_request", []string{"code_challenge", "x"}},
 		{"token response", "invalid_request", []string{"response_type", "token"}},
-		{"paste without challenge", "", []string{"redirect_uri", broker.RedirectPaste, "code_challenge", "-"}},
+		{"paste without challenge", "", []string{"redirect_uri", program.RedirectPaste, "code_challenge", "-"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h := newHouse(t)
@@ -343,21 +344,21 @@ func TestAuthorizeStepUp(t *testing.T) {
 func TestPaste(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
-	h.get("/authorize?"+authorization("redirect_uri", broker.RedirectPaste)).want(t, http.StatusOK, "Never give the code to anybody")
-	a := h.post("/authorize", authorizationForm("redirect_uri", broker.RedirectPaste, "answer", "yes")).want(t, http.StatusOK, "Your code")
+	h.get("/authorize?"+authorization("redirect_uri", program.RedirectPaste)).want(t, http.StatusOK, "Never give the code to anybody")
+	a := h.post("/authorize", authorizationForm("redirect_uri", program.RedirectPaste, "answer", "yes")).want(t, http.StatusOK, "Your code")
 	_, rest, _ := strings.Cut(a.body, `<pre id="code"`)
 	_, rest, _ = strings.Cut(rest, ">")
 	code, _, _ := strings.Cut(rest, "<")
 	if a, _ := h.program("/oauth/token", redeem(code)); a.StatusCode != http.StatusBadRequest {
 		t.Error("a pasted code was taken with a loopback redirect URI")
 	}
-	a = h.post("/authorize", authorizationForm("redirect_uri", broker.RedirectPaste, "answer", "yes"))
+	a = h.post("/authorize", authorizationForm("redirect_uri", program.RedirectPaste, "answer", "yes"))
 	_, rest, _ = strings.Cut(a.body, `<pre id="code"`)
 	_, rest, _ = strings.Cut(rest, ">")
 	code, _, _ = strings.Cut(rest, "<")
-	a, _ = h.program("/oauth/token", redeem(code, "redirect_uri", broker.RedirectPaste))
+	a, _ = h.program("/oauth/token", redeem(code, "redirect_uri", program.RedirectPaste))
 	a.want(t, http.StatusOK)
-	h.post("/authorize", authorizationForm("redirect_uri", broker.RedirectPaste, "answer", "no")).want(t, http.StatusOK, "not let in")
+	h.post("/authorize", authorizationForm("redirect_uri", program.RedirectPaste, "answer", "no")).want(t, http.StatusOK, "not let in")
 }
 
 // TestCodeRefusals has one attack on an authorization code in each row.
@@ -465,7 +466,7 @@ func TestParallelRefresh(t *testing.T) {
 // the grace or one rotation later, ends the family, and that both ends are told.
 func TestStolenRefreshToken(t *testing.T) {
 	for name, again := range map[string]func(h *house, first, next tokens){
-		"after the grace": func(h *house, _, _ tokens) { h.clock = h.clock.Add(broker.RefreshGrace + time.Second) },
+		"after the grace": func(h *house, _, _ tokens) { h.clock = h.clock.Add(program.RefreshGrace + time.Second) },
 		"two rotations later": func(h *house, _, next tokens) {
 			if _, t := h.refresh(next.Refresh); t.Access == "" {
 				h.t.Fatal("rotation failed")
@@ -542,7 +543,7 @@ func TestRevoke(t *testing.T) {
 		if a.StatusCode != http.StatusOK || !h.alive(got.Access) {
 			t.Error("another client ended the session")
 		}
-		a, _ = h.program("/oauth/revoke", url.Values{"client_id": {broker.CLIClientID}, "token": {of(got)}})
+		a, _ = h.program("/oauth/revoke", url.Values{"client_id": {program.CLIClientID}, "token": {of(got)}})
 		if a.StatusCode != http.StatusOK || h.alive(got.Access) {
 			t.Error("the session did not end")
 		}
@@ -550,9 +551,9 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	a, _ := h.program("/oauth/revoke", url.Values{"client_id": {broker.CLIClientID}, "token": {"unknown"}})
+	a, _ := h.program("/oauth/revoke", url.Values{"client_id": {program.CLIClientID}, "token": {"unknown"}})
 	a.want(t, http.StatusOK)
-	a, _ = h.program("/oauth/revoke", url.Values{"client_id": {broker.CLIClientID}})
+	a, _ = h.program("/oauth/revoke", url.Values{"client_id": {program.CLIClientID}})
 	a.want(t, http.StatusBadRequest)
 }
 
@@ -565,7 +566,7 @@ func TestExchange(t *testing.T) {
 	id, secret := h.register("sso cache", "http://127.0.0.1/callback")
 	form := func(subject, audience string) url.Values {
 		return url.Values{
-			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "client_id": {broker.CLIClientID}, "subject_token": {subject},
+			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "client_id": {program.CLIClientID}, "subject_token": {subject},
 			"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "audience": {audience},
 		}
 	}
@@ -578,14 +579,14 @@ func TestExchange(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	for name, form := range map[string]url.Values{
-		"its own": form(got.Access, broker.CLIClientID), "derived": form(second.Access, id), "unknown audience": form(got.Access, "x"),
+		"its own": form(got.Access, program.CLIClientID), "derived": form(second.Access, id), "unknown audience": form(got.Access, "x"),
 		"refresh token": form(got.Refresh, id), "cookie": form(h.cookies["__Host-rolegate_session"].Value, id),
 	} {
 		if a, _ := h.program("/oauth/token", form); a.StatusCode != http.StatusBadRequest {
 			t.Error(name, a.StatusCode)
 		}
 	}
-	h.program("/oauth/revoke", url.Values{"client_id": {broker.CLIClientID}, "token": {got.Access}})
+	h.program("/oauth/revoke", url.Values{"client_id": {program.CLIClientID}, "token": {got.Access}})
 	if h.alive(second.Access) {
 		t.Error("the second program's session outlives the first's")
 	}

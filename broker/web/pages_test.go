@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/static"
@@ -25,11 +27,11 @@ const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(2)>{{.}}ja
 // can put one.
 func hostileHouse(t *testing.T) *house {
 	h := newHouse(t, func(h *house, c *web.Config) {
-		c.SignIn = broker.NewSignIn(broker.SignInConfig{
+		c.SignIn = signin.New(signin.Config{
 			Providers: []broker.Provider{{ID: "okta", Name: hostile, EmailDomains: []string{"example.com"}, IdP: h.saml}, {ID: "entra", Name: hostile, IdP: h.oidc}},
 			Mapper:    h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
 		})
-		c.Logout = broker.NewLogout(broker.LogoutConfig{
+		c.Logout = signin.NewLogout(signin.LogoutConfig{
 			Providers: c.SignIn.Providers(), State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
 		})
 	})
@@ -72,10 +74,10 @@ func everyPage(t *testing.T, h *house, look func(name string, a answer)) {
 	look("access", h.get("/access"))
 	look("access", h.get("/access?assignment="+q))
 	look("go", h.get("/go?account="+q+"&role="+q+"&destination="+q+"&region="+q, fromElsewhere))
-	ask := "/authorize?" + authorization("client_id", broker.CLIClientID, "host", hostile, "state", hostile)
+	ask := "/authorize?" + authorization("client_id", program.CLIClientID, "host", hostile, "state", hostile)
 	look("authorize", h.get(ask))
-	look("authorize", h.get("/authorize?"+authorization("host", hostile, "redirect_uri", broker.RedirectPaste)))
-	look("paste", h.post("/authorize", authorizationForm("answer", "yes", "host", hostile, "redirect_uri", broker.RedirectPaste)))
+	look("authorize", h.get("/authorize?"+authorization("host", hostile, "redirect_uri", program.RedirectPaste)))
+	look("paste", h.post("/authorize", authorizationForm("answer", "yes", "host", hostile, "redirect_uri", program.RedirectPaste)))
 	look("error", h.get("/authorize?client_id="+q+"&redirect_uri="+q))
 	look("device", h.get("/device?user_code="+q))
 	look("device", h.post("/device", url.Values{"user_code": {hostile[:30]}}))

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/limit"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web"
-
 	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
@@ -116,15 +118,15 @@ func TestAttackOtherSitesWrite(t *testing.T) {
 }
 
 // limited puts limits into a house.
-func limited(t *testing.T, limits map[broker.LimitKind]broker.Limit) *house {
+func limited(t *testing.T, limits map[limit.Kind]limit.Rate) *house {
 	t.Helper()
 	return newHouse(t, func(h *house, c *web.Config) {
-		l := broker.NewLimiter(broker.LimiterConfig{State: h.mem, Events: h.mem, Limits: limits, Now: h.aws.now})
-		c.SignIn = broker.NewSignIn(broker.SignInConfig{
+		l := limit.New(limit.Config{State: h.mem, Events: h.mem, Limits: limits, Now: h.aws.now})
+		c.SignIn = signin.New(signin.Config{
 			Providers: []broker.Provider{{ID: "okta", Name: "Okta", IdP: h.saml}, {ID: "entra", Name: "Entra ID", IdP: h.oidc}},
 			Mapper:    h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Limiter: l, Now: h.aws.now,
 		})
-		c.Access = broker.NewAccess(broker.AccessConfig{
+		c.Access = access.New(access.Config{
 			Sessions: h.mem, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
 			PortalURL: h.public, Limiter: l, Now: h.aws.now,
 		})
@@ -134,8 +136,8 @@ func limited(t *testing.T, limits map[broker.LimitKind]broker.Limit) *house {
 // TestTooManyTries ensures what people and programs are told, by the address of
 // the client and not of the proxy.
 func TestTooManyTries(t *testing.T) {
-	h := limited(t, map[broker.LimitKind]broker.Limit{
-		broker.LimitSignIn: {Address: 2, Per: time.Minute}, broker.LimitCredentials: {Address: 9, Account: 1, Per: time.Minute},
+	h := limited(t, map[limit.Kind]limit.Rate{
+		limit.SignIn: {Address: 2, Per: time.Minute}, limit.Credentials: {Address: 9, Account: 1, Per: time.Minute},
 	})
 	proxied := func(client string) with {
 		return func(r *http.Request) {

@@ -13,17 +13,22 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/admin"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/admin"
+	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/program"
+	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/signin"
+	webadmin "github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/awssso"
+	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/idp"
 	"github.com/rolegate/rolegate/broker/web/oauth"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/static"
 	"github.com/rolegate/rolegate/templates"
-
-	"github.com/rolegate/rolegate/broker/web/cookie"
-
-	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // The parts of Config that its rooms define.
@@ -31,24 +36,24 @@ type (
 	MetadataSource = idp.MetadataSource
 	Documents      = idp.Documents
 	Destination    = portal.Destination
-	Health         = admin.Health
-	Simulate       = admin.Simulate
+	Health         = webadmin.Health
+	Simulate       = webadmin.Simulate
 )
 
 // Config is what the server works with.
 type Config struct {
-	SignIn  *broker.SignIn
-	Access  *broker.Access
-	Logout  *broker.Logout
-	Shelf   *broker.Shelf
-	Traces  broker.Traces
-	Factors *broker.Factors // nil: there is no second factor of our own
-	Devices *broker.Devices
+	SignIn  *signin.Service
+	Access  *access.Service
+	Logout  *signin.Logout
+	Shelf   *access.Favourites
+	Traces  journal.Traces
+	Factors *factor.Service // nil: there is no second factor of our own
+	Devices *program.Service
 
 	// People is for everybody's own sessions. With Admin there is a part for
 	// administrators, which shows Health and simulates changes.
-	People   *broker.Sessions
-	Admin    *broker.Admin
+	People   *session.Book
+	Admin    *admin.Service
 	Health   Health
 	Simulate Simulate
 
@@ -196,7 +201,7 @@ func (s *Server) mount() {
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	if s.c.Admin != nil {
-		admin.New(admin.Config{
+		webadmin.New(webadmin.Config{
 			Admin: s.c.Admin, SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, Health: s.c.Health, Simulate: s.c.Simulate,
 			Now: s.c.Now,
 		}).Mount(s.handle)

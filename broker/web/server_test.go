@@ -12,7 +12,6 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
-
 	"github.com/rolegate/rolegate/broker/web/idp"
 )
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web"
 )
 
@@ -168,7 +170,7 @@ func TestSignInRefused(t *testing.T) {
 		h := newHouse(t)
 		h.saml.beginErr = broker.Errorf(broker.CodeUnavailable, "Down.")
 		a := h.get("/signin/okta").want(t, 503, "Okta", `href="/signin/okta"`)
-		if _, err := (broker.Traces{State: h.mem, Now: h.aws.now}).Find(t.Context(), traceOf(a.body)); err != nil {
+		if _, err := (journal.Traces{State: h.mem, Now: h.aws.now}).Find(t.Context(), traceOf(a.body)); err != nil {
 			t.Errorf("the trace on the page cannot be found: %v", err)
 		}
 		h.get("/signin/entra").want(t, http.StatusSeeOther)
@@ -211,7 +213,7 @@ func TestPostBinding(t *testing.T) {
 // one.
 func TestSingleProviderSkipsThePage(t *testing.T) {
 	h := newHouse(t, func(h *house, c *web.Config) {
-		c.SignIn = broker.NewSignIn(broker.SignInConfig{
+		c.SignIn = signin.New(signin.Config{
 			Providers: []broker.Provider{{ID: "okta", Name: "Okta", IdP: h.saml}}, State: h.mem, Now: h.aws.now, Sealer: sealer{}, Events: h.mem,
 		})
 	})
@@ -295,7 +297,7 @@ func TestSecondFactorRequired(t *testing.T) {
 	h := newHouse(t, func(h *house, c *web.Config) {
 		providers := c.SignIn.Providers()
 		providers[0].MFA.Required = true
-		c.SignIn = broker.NewSignIn(broker.SignInConfig{
+		c.SignIn = signin.New(signin.Config{
 			Providers: providers, Mapper: h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem,
 			Sealer: sealer{}, Now: h.aws.now,
 		})

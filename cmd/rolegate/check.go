@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/admin"
 	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
@@ -103,7 +104,7 @@ func (p *program) checkLive(ctx context.Context, c *config.Config) error {
 
 // ownCertificates lists those of the keys and files of the configuration. Keys
 // that are not there yet have none that could end.
-func ownCertificates(c *config.Config) []broker.CertificateEnd {
+func ownCertificates(c *config.Config) []admin.CertificateEnd {
 	ends := server.FileCertificates(c)
 	if keys, err := issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{}); err == nil {
 		ends = append(ends, server.KeyCertificates(keys)...)
@@ -112,8 +113,8 @@ func ownCertificates(c *config.Config) []broker.CertificateEnd {
 }
 
 // printEnds warns of every certificate that ends within 60 days.
-func (p *program) printEnds(all []broker.CertificateEnd) {
-	for _, a := range broker.DueCertificates(time.Now(), all) {
+func (p *program) printEnds(all []admin.CertificateEnd) {
+	for _, a := range admin.DueCertificates(time.Now(), all) {
 		what := fmt.Sprintf("ends in %d days, on", int(a.Left/(24*time.Hour)))
 		if a.Left < 0 {
 			what = "has ended, on"

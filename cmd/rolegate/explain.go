@@ -12,6 +12,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/mapping"
+	"github.com/rolegate/rolegate/broker/session"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
@@ -102,7 +103,7 @@ func people(ctx context.Context, c *config.Config, file, user string) ([]broker.
 		return nil, err
 	}
 	defer func() { _ = store.Close() }()
-	return broker.Recorded(ctx, store, sealer, user)
+	return session.Recorded(ctx, store, sealer, user)
 }
 
 func fromFile(file, user string) ([]broker.Identity, error) {

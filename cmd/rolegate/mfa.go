@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/factor"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
@@ -75,7 +76,7 @@ func (p *program) resetMFA(ctx context.Context, c *config.Config, user, provider
 	default:
 		return usageError{fmt.Errorf("%q is %d people: name one by subject, or give --provider", user, len(found))}
 	}
-	factors := broker.NewFactors(broker.FactorsConfig{Store: store, State: store, Sessions: store, Finder: store, Events: store})
+	factors := factor.New(factor.Config{Store: store, State: store, Sessions: store, Finder: store, Events: store})
 	n, err := factors.Reset(ctx, "rolegate mfa reset", found[0])
 	if err != nil {
 		return err

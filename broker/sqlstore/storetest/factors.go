@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-
 	"time"
 
 	"github.com/google/go-cmp/cmp"

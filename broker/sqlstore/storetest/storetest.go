@@ -23,7 +23,7 @@ type Store interface {
 	broker.NameRegistry
 	broker.IdentityStore
 	broker.Recorder
-	broker.ShelfStore
+	broker.FavouriteStore
 	SaveNode(ctx context.Context, id, keys string, ttl time.Duration) error
 	Nodes(ctx context.Context) (map[string]string, error)
 	DeleteNode(ctx context.Context, id string) error

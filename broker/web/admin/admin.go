@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/page"
-
+	"github.com/rolegate/rolegate/broker/admin"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // The routes that others need to know.
@@ -71,8 +72,8 @@ type Simulate func(ctx context.Context, candidate []byte, people []broker.Identi
 
 // Config is what the pages work with. All fields but Now are needed.
 type Config struct {
-	Admin    *broker.Admin
-	SignIn   *broker.SignIn
+	Admin    *admin.Service
+	SignIn   *signin.Service
 	Sessions *cookie.Manager
 	Pages    *page.Set
 	Health   Health

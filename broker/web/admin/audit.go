@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/admin"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -67,8 +68,8 @@ func (a *Admin) audit(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 }
 
 // auditQuery reads the search form. CodeInvalid with what is wrong.
-func auditQuery(q url.Values) (broker.AuditQuery, error) {
-	out := broker.AuditQuery{Person: strings.TrimSpace(q.Get("person")), EventQuery: broker.EventQuery{
+func auditQuery(q url.Values) (admin.AuditQuery, error) {
+	out := admin.AuditQuery{Person: strings.TrimSpace(q.Get("person")), EventQuery: broker.EventQuery{
 		Action: broker.Action(q.Get("action")), Outcome: broker.Outcome(q.Get("outcome")), TraceID: strings.TrimSpace(q.Get("trace")),
 		Account: broker.AccountID(strings.TrimSpace(q.Get("account"))), Before: q.Get("before"),
 	}}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/admin"
+	"github.com/rolegate/rolegate/broker/session"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -17,7 +19,7 @@ const perPage = 50
 type SessionsPage struct {
 	page.Meta
 	Who      string // was asked for
-	Sessions []broker.SessionInfo
+	Sessions []session.Info
 	People   []broker.Subject // those found, when a person was asked for
 	Total    int
 	This     string // the key of the administrator's own session
@@ -32,7 +34,7 @@ func (a *Admin) sessions(w http.ResponseWriter, r *http.Request, sess *broker.Se
 	if err := fields(person, before); err != nil {
 		return err
 	}
-	list, err := a.c.Admin.List(r.Context(), sess, broker.PeopleSessions{Person: person, Before: before, Limit: perPage})
+	list, err := a.c.Admin.List(r.Context(), sess, admin.PeopleSessions{Person: person, Before: before, Limit: perPage})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
 
@@ -23,8 +25,8 @@ const bearerHeader = "X-Amz-Sso_bearer_token" //nolint:gosec // G101: a header's
 
 // Config is what the routes work with. All fields are needed.
 type Config struct {
-	Devices   *broker.Devices
-	Access    *broker.Access
+	Devices   *program.Service
+	Access    *access.Service
 	PublicURL string
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web/oauth"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
@@ -115,7 +116,7 @@ func (s *SSO) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var t broker.TokenSet
+	var t program.TokenSet
 	switch in.GrantType {
 	case oauth.GrantCode:
 		t, err = s.c.Devices.RedeemCode(r.Context(), c, broker.NewSecret(in.Code), in.RedirectURI, broker.NewSecret(in.CodeVerifier))

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
 
@@ -150,7 +151,7 @@ func (s *SSO) credentials(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rs, err := s.c.Access.AssumeRole(r.Context(), sess, broker.AssumeRole{Assignment: a.ID})
+	rs, err := s.c.Access.AssumeRole(r.Context(), sess, access.RoleRequest{Assignment: a.ID})
 	if err != nil {
 		return err
 	}

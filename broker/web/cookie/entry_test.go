@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/rolegate/rolegate/broker"
-
 	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 

@@ -7,6 +7,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
 )
 
 // entrySeconds is how long a deep link's entry survives the end of a sign-in:
@@ -21,7 +22,7 @@ type Manager struct {
 }
 
 // NewManager returns a manager. secure is whether our public URL is https.
-func NewManager(access *broker.Access, secure bool) *Manager {
+func NewManager(access *access.Service, secure bool) *Manager {
 	prefix := ""
 	if secure {
 		prefix = "__Host-"

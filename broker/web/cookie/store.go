@@ -7,6 +7,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
 )
 
 type valueKey int
@@ -17,7 +18,7 @@ const keySession valueKey = 0
 // is the token in the cookie; its only value is the [broker.Session] that the
 // token stands for.
 type Store struct {
-	access  *broker.Access
+	access  *access.Service
 	options sessions.Options
 }
 

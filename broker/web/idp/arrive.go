@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -19,7 +20,7 @@ type ArrivePage struct {
 // Template names the page.
 func (ArrivePage) Template() string { return "arrive" }
 
-func (f *Federation) ask(w http.ResponseWriter, a *broker.Arrival) error {
+func (f *Federation) ask(w http.ResponseWriter, a *signin.Arrival) error {
 	f.c.Sessions.Bind(w, a.Binding)
 	return f.c.Pages.Render(w, http.StatusOK, ArrivePage{
 		Meta: page.Meta{Title: "Sign in"}, Provider: a.Provider.Name, Name: a.Identity.DisplayName(),
@@ -42,7 +43,7 @@ func (f *Federation) agree(w http.ResponseWriter, r *http.Request) error {
 	case broker.CodeOf(err) != broker.CodeUnauthenticated:
 		return err
 	}
-	out, traceID, err := f.c.SignIn.Agree(r.Context(), broker.AgreeToSignIn{
+	out, traceID, err := f.c.SignIn.Agree(r.Context(), signin.Agreement{
 		Provider: id, Token: broker.NewSecret(r.PostForm.Get("arrival")), Binding: f.c.Sessions.Binding(r), Replaces: replaces,
 	})
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strconv"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/page"
-
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // maxCallback bounds the query of an OpenID Connect callback.
@@ -28,8 +28,8 @@ type Documents struct {
 
 // Config is what the routes work with.
 type Config struct {
-	SignIn     *broker.SignIn
-	Logout     *broker.Logout
+	SignIn     *signin.Service
+	Logout     *signin.Logout
 	Sessions   *cookie.Manager
 	Pages      *page.Set
 	SAML       map[broker.ProviderID]MetadataSource // our side of each SAML provider
@@ -112,7 +112,7 @@ func (f *Federation) callback(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (f *Federation) finish(w http.ResponseWriter, r *http.Request, id broker.ProviderID, state string, form url.Values) error {
-	out, traceID, err := f.c.SignIn.Finish(r.Context(), broker.FinishSignIn{
+	out, traceID, err := f.c.SignIn.Finish(r.Context(), signin.Answer{
 		Provider: id, State: state, Binding: f.c.Sessions.Binding(r), Form: form,
 	})
 	if err != nil {
@@ -138,7 +138,7 @@ type ContinuePage struct {
 func (ContinuePage) Template() string { return "continue" }
 
 // begin gives the browser its session and sends it on.
-func (f *Federation) begin(w http.ResponseWriter, out broker.SignedIn) error {
+func (f *Federation) begin(w http.ResponseWriter, out signin.Result) error {
 	if err := f.c.Sessions.Start(w, out.Token); err != nil {
 		return err
 	}

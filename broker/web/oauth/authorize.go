@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
@@ -48,12 +49,12 @@ var kept = []string{
 	"client_id", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method", "host", "acr_values", "max_age",
 }
 
-func parseRequest(form url.Values) (broker.Authorize, error) {
+func parseRequest(form url.Values) (program.Authorize, error) {
 	v, err := wire.Once(form)
 	if err != nil {
-		return broker.Authorize{}, err
+		return program.Authorize{}, err
 	}
-	out := broker.Authorize{
+	out := program.Authorize{
 		ClientID: v["client_id"], RedirectURI: v["redirect_uri"], ResponseType: v["response_type"], State: v["state"],
 		Challenge: v["code_challenge"], ChallengeMethod: v["code_challenge_method"], Host: v["host"],
 	}
@@ -79,17 +80,17 @@ func needOf(v map[string]string) (broker.Requirement, error) {
 
 // check refuses a request. Until client and redirect URI are known to belong
 // together, the person is told; after that, the program.
-func (o *OAuth) check(w http.ResponseWriter, form url.Values) (broker.Authorize, broker.Client, bool, error) {
+func (o *OAuth) check(w http.ResponseWriter, form url.Values) (program.Authorize, program.Client, bool, error) {
 	req, err := parseRequest(form)
 	if err != nil {
-		return req, broker.Client{}, false, err
+		return req, program.Client{}, false, err
 	}
 	c, err := o.c.Devices.CheckClient(req)
 	if err != nil {
 		return req, c, false, &page.Failure{Err: err}
 	}
 	if err := req.Check(); err != nil {
-		if req.RedirectURI == broker.RedirectPaste {
+		if req.RedirectURI == program.RedirectPaste {
 			return req, c, false, err
 		}
 		o.back(w, req, url.Values{"error": {wire.InvalidRequest}, "error_description": {broker.Message(err)}})
@@ -100,7 +101,7 @@ func (o *OAuth) check(w http.ResponseWriter, form url.Values) (broker.Authorize,
 
 // back sends the browser to the program with the answer (RFC 6749 4.1.2, RFC
 // 9207).
-func (o *OAuth) back(w http.ResponseWriter, req broker.Authorize, answer url.Values) {
+func (o *OAuth) back(w http.ResponseWriter, req program.Authorize, answer url.Values) {
 	if len(req.State) <= 512 {
 		answer.Set("state", req.State)
 	}
@@ -120,7 +121,7 @@ func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session
 		return o.stronger(sess, err, r.URL.RequestURI())
 	}
 	out := AuthorizePage{Meta: o.meta(sess, "Let "+c.Name+" in?"), Client: c.Name, Host: broker.CleanLabel(req.Host, 100), Closed: closed}
-	if req.RedirectURI != broker.RedirectPaste {
+	if req.RedirectURI != program.RedirectPaste {
 		u, err := url.Parse(req.RedirectURI)
 		if err != nil {
 			return err
@@ -183,7 +184,7 @@ func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 		if err := o.c.Devices.Deny(r.Context(), sess, req); err != nil {
 			return err
 		}
-		if req.RedirectURI == broker.RedirectPaste {
+		if req.RedirectURI == program.RedirectPaste {
 			return o.c.Pages.Render(w, http.StatusOK, DevicePage{Meta: o.meta(sess, "Not let in"), Client: c.Name, Done: "denied"})
 		}
 		o.back(w, req, url.Values{"error": {wire.AccessDenied}})
@@ -195,7 +196,7 @@ func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 	if err != nil {
 		return o.stronger(sess, err, PathAuthorize+"?"+form.Encode())
 	}
-	if req.RedirectURI == broker.RedirectPaste {
+	if req.RedirectURI == program.RedirectPaste {
 		return o.c.Pages.Render(w, http.StatusOK, PastePage{Meta: o.meta(sess, "Your code"), Client: c.Name, Code: code.Reveal()})
 	}
 	o.back(w, req, url.Values{"code": {code.Reveal()}})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
@@ -15,8 +16,8 @@ import (
 type DevicePage struct {
 	page.Meta
 	UserCode string
-	Problem  string                // what is wrong with UserCode
-	Request  *broker.DeviceRequest // nil: the code is not typed yet
+	Problem  string                 // what is wrong with UserCode
+	Request  *program.DeviceRequest // nil: the code is not typed yet
 	Client   string
 	Done     string // "approved" or "denied"
 	Closed   bool   // some of the person's roles need more proof than the session has

@@ -5,10 +5,12 @@ import (
 	"net/url"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/program"
+	"github.com/rolegate/rolegate/broker/signin"
+	"github.com/rolegate/rolegate/broker/web/cookie"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/wire"
-
-	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // The routes.
@@ -36,9 +38,9 @@ const (
 
 // Config is what the routes work with. All fields but Factors are needed.
 type Config struct {
-	Devices   *broker.Devices
-	SignIn    *broker.SignIn
-	Factors   *broker.Factors // nil: rolegate has no second factor of its own
+	Devices   *program.Service
+	SignIn    *signin.Service
+	Factors   *factor.Service // nil: rolegate has no second factor of its own
 	Sessions  *cookie.Manager
 	Pages     *page.Set
 	PublicURL string

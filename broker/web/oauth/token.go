@@ -6,28 +6,29 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
 
 // client reads the form and authenticates the program that sent it: by HTTP
 // Basic or in the form, not by both (RFC 6749 2.3.1). Parameters in the
 // address are not looked at.
-func (o *OAuth) client(r *http.Request) (map[string]string, broker.Client, error) {
+func (o *OAuth) client(r *http.Request) (map[string]string, program.Client, error) {
 	v, err := wire.Once(r.PostForm)
 	if err != nil {
-		return nil, broker.Client{}, err
+		return nil, program.Client{}, err
 	}
 	id, secret := v["client_id"], v["client_secret"]
 	if user, password, ok := r.BasicAuth(); ok {
 		user, userErr := url.QueryUnescape(user)
 		password, passErr := url.QueryUnescape(password)
 		if userErr != nil || passErr != nil || secret != "" || id != "" && id != user {
-			return nil, broker.Client{}, broker.Errorf(broker.CodeInvalid, "The program identifies itself in two ways.")
+			return nil, program.Client{}, broker.Errorf(broker.CodeInvalid, "The program identifies itself in two ways.")
 		}
 		id, secret = user, password
 	}
 	if id == "" {
-		return nil, broker.Client{}, broker.Errorf(broker.CodeInvalid, "client_id is missing.")
+		return nil, program.Client{}, broker.Errorf(broker.CodeInvalid, "client_id is missing.")
 	}
 	c, err := o.c.Devices.AuthenticateClient(id, broker.NewSecret(secret))
 	return v, c, err
@@ -47,7 +48,7 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var t broker.TokenSet
+	var t program.TokenSet
 	kind := ""
 	switch v["grant_type"] {
 	case GrantCode:
@@ -74,13 +75,13 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (o *OAuth) exchange(r *http.Request, c broker.Client, v map[string]string) (broker.TokenSet, error) {
+func (o *OAuth) exchange(r *http.Request, c program.Client, v map[string]string) (program.TokenSet, error) {
 	if v["subject_token_type"] != accessTokenType {
-		return broker.TokenSet{}, broker.Errorf(broker.CodeInvalid, "subject_token_type must be %s.", accessTokenType)
+		return program.TokenSet{}, broker.Errorf(broker.CodeInvalid, "subject_token_type must be %s.", accessTokenType)
 	}
 	audience, err := o.c.Devices.Client(v["audience"])
 	if err != nil {
-		return broker.TokenSet{}, broker.Errorf(broker.CodeInvalid, "audience must be the id of a registered client.")
+		return program.TokenSet{}, broker.Errorf(broker.CodeInvalid, "audience must be the id of a registered client.")
 	}
 	return o.c.Devices.Exchange(r.Context(), c, broker.NewSecret(v["subject_token"]), audience)
 }

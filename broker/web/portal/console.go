@@ -4,9 +4,9 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/page"
-
+	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // GoPage asks before a link of another site opens the console.
@@ -38,7 +38,7 @@ func (p *Portal) console(w http.ResponseWriter, r *http.Request, sess *broker.Se
 	if err := fields(id, d.Path, d.Region); err != nil {
 		return err
 	}
-	link, err := p.c.Access.ConsoleURL(r.Context(), sess, broker.OpenConsole{Assignment: broker.AssignmentID(id), Destination: d})
+	link, err := p.c.Access.ConsoleURL(r.Context(), sess, access.ConsoleRequest{Assignment: broker.AssignmentID(id), Destination: d})
 	if err != nil {
 		return p.fail(sess, err, p.comeBack(r, sess, broker.AssignmentID(id), d))
 	}
@@ -61,7 +61,7 @@ func (p *Portal) comeBack(r *http.Request, sess *broker.Session, id broker.Assig
 	}
 	for _, a := range as {
 		if a.ID == id {
-			return p.markEntry(r, broker.GoPath(a, d))
+			return p.markEntry(r, access.GoPath(a, d))
 		}
 	}
 	return "/"
@@ -88,7 +88,7 @@ func (p *Portal) deepLink(w http.ResponseWriter, r *http.Request, sess *broker.S
 			Meta: p.meta(sess, "Open the AWS console?", ""), Account: newAccountView(a.Account), Role: newRoleView(&a), Destination: d,
 		})
 	}
-	link, err := p.c.Access.ConsoleURL(r.Context(), sess, broker.OpenConsole{Assignment: a.ID, Destination: d})
+	link, err := p.c.Access.ConsoleURL(r.Context(), sess, access.ConsoleRequest{Assignment: a.ID, Destination: d})
 	if err != nil {
 		return p.fail(sess, err, cookie.MarkEntry(r.URL.RequestURI()))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -96,7 +97,7 @@ func (p *Portal) credentials(w http.ResponseWriter, r *http.Request, sess *broke
 		}
 	}
 	d := time.Duration(seconds) * time.Second
-	rs, err := p.c.Access.AssumeRole(r.Context(), sess, broker.AssumeRole{Assignment: broker.AssignmentID(id), Duration: d})
+	rs, err := p.c.Access.AssumeRole(r.Context(), sess, access.RoleRequest{Assignment: broker.AssignmentID(id), Duration: d})
 	if err != nil {
 		return p.fail(sess, err, "/credentials?"+url.Values{"assignment": {id}}.Encode())
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
-
 	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/factor"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -200,7 +201,7 @@ func (p *Portal) usePasskey(w http.ResponseWriter, r *http.Request, sess *broker
 }
 
 // used goes back to the click, in the session that is worth more.
-func (p *Portal) used(w http.ResponseWriter, r *http.Request, sess *broker.Session, proven broker.Proven, err error) error {
+func (p *Portal) used(w http.ResponseWriter, r *http.Request, sess *broker.Session, proven factor.Proven, err error) error {
 	if broker.CodeOf(err) == broker.CodeUnauthenticated {
 		return p.factorPage(w, r, sess, err)
 	}
@@ -272,7 +273,7 @@ func (p *Portal) enrolCode(w http.ResponseWriter, r *http.Request, sess *broker.
 	return p.c.Pages.Render(w, http.StatusOK, p.codePage(r, sess, begun))
 }
 
-func (p *Portal) codePage(r *http.Request, sess *broker.Session, n broker.NewCode) CodePage {
+func (p *Portal) codePage(r *http.Request, sess *broker.Session, n factor.NewCode) CodePage {
 	out := CodePage{
 		Meta: p.meta(sess, "Set up an authenticator app", ""), ReturnTo: p.returnTo(r), ID: n.ID.Reveal(), Name: r.PostFormValue("name"),
 		Size: n.Key.Picture.Size, Path: n.Key.Picture.Path.Reveal(),
@@ -307,7 +308,7 @@ func (p *Portal) confirmCode(w http.ResponseWriter, r *http.Request, sess *broke
 
 // enrolled goes back to the click, by way of the recovery codes if there are
 // new ones.
-func (p *Portal) enrolled(w http.ResponseWriter, r *http.Request, proven broker.Proven, err error) error {
+func (p *Portal) enrolled(w http.ResponseWriter, r *http.Request, proven factor.Proven, err error) error {
 	if err != nil {
 		return err
 	}

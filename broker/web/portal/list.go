@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -120,7 +121,7 @@ func (p *Portal) list(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 
 // NewListPage selects the rows that the query (q, page, group, destination,
 // region) asks for.
-func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, shelf broker.Shelved, q url.Values) ListPage {
+func (p *Portal) NewListPage(sess *broker.Session, as []broker.Assignment, shelf access.AtHand, q url.Values) ListPage {
 	out := ListPage{
 		Meta: p.meta(sess, "Accounts and roles", "portal"), Query: q.Get("q"), Total: len(as),
 		Destinations: p.c.Destinations,

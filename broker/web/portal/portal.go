@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/page"
-
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // Destination is a place in the AWS console that people may choose.
@@ -22,13 +25,13 @@ type Destination struct {
 // Config is what the portal works with. All fields but the last three are
 // needed.
 type Config struct {
-	SignIn       *broker.SignIn
-	Access       *broker.Access
-	Logout       *broker.Logout
-	Shelf        *broker.Shelf
-	Factors      *broker.Factors // nil: there is no second factor of our own
+	SignIn       *signin.Service
+	Access       *access.Service
+	Logout       *signin.Logout
+	Shelf        *access.Favourites
+	Factors      *factor.Service // nil: there is no second factor of our own
 	Sessions     *cookie.Manager
-	People       *broker.Sessions
+	People       *session.Book
 	Pages        *page.Set
 	Destinations []Destination
 	Regions      map[broker.Partition][]string

@@ -4,14 +4,15 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/session"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // SessionsPage lists one's own sessions.
 type SessionsPage struct {
 	page.Meta
-	This   broker.SessionInfo
-	Others []broker.SessionInfo
+	This   session.Info
+	Others []session.Info
 }
 
 // Template names the page.

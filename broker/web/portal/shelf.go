@@ -4,13 +4,13 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
-
+	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/cookie"
 )
 
 // shelf lists favourites and what was used often and lately; empty lists are
 // left out.
-func (p *Portal) shelf(s broker.Shelved, region string) []ShelfView {
+func (p *Portal) shelf(s access.AtHand, region string) []ShelfView {
 	var out []ShelfView
 	for _, l := range []struct {
 		id, name string

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/page"
-
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/page"
 )
 
 // SignInPage lets a person choose an identity provider.
@@ -138,19 +138,19 @@ func (p *Portal) stepUp(w http.ResponseWriter, r *http.Request) error {
 	return p.c.Pages.Render(w, http.StatusOK, continueTo(x.Name, "sign in", begun.Challenge.URL))
 }
 
-func (p *Portal) begin(w http.ResponseWriter, r *http.Request, stepUp *broker.StepUp) (broker.Provider, broker.Begun, error) {
+func (p *Portal) begin(w http.ResponseWriter, r *http.Request, stepUp *broker.StepUp) (broker.Provider, signin.Begun, error) {
 	x, err := p.provider(broker.ProviderID(r.PathValue("idp")))
 	if err != nil {
-		return x, broker.Begun{}, err
+		return x, signin.Begun{}, err
 	}
 	replaces := ""
 	switch sess, err := p.c.Sessions.Current(r); {
 	case err == nil:
 		replaces = sess.Key
 	case broker.CodeOf(err) != broker.CodeUnauthenticated:
-		return x, broker.Begun{}, err
+		return x, signin.Begun{}, err
 	}
-	begun, err := p.c.SignIn.Begin(r.Context(), broker.BeginSignIn{
+	begun, err := p.c.SignIn.Begin(r.Context(), signin.Request{
 		Provider: x.ID, ReturnTo: p.returnTo(r), Binding: p.c.Sessions.Binding(r), StepUp: stepUp, Replaces: replaces,
 	})
 	if err != nil {

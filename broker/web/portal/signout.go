@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -15,7 +16,7 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated {
 		return err
 	}
-	var ended broker.Ended
+	var ended signin.Ended
 	if err == nil {
 		if ended, err = p.c.Logout.End(r.Context(), sess, p.c.Sessions.Binding(r)); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 )
 
 // Answer is an error as a protocol wants it.
@@ -85,9 +86,9 @@ var oauthErrors = map[broker.Code]string{
 // OAuthError returns the OAuth error value of err.
 func OAuthError(err error) string {
 	switch {
-	case errors.Is(err, broker.ErrClient):
+	case errors.Is(err, program.ErrClient):
 		return InvalidClient
-	case errors.Is(err, broker.ErrDeviceCodeExpired):
+	case errors.Is(err, program.ErrDeviceCodeExpired):
 		return ExpiredToken
 	case errors.Is(err, ErrGrantType):
 		return UnsupportedGrantType

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
+	"github.com/rolegate/rolegate/broker/program"
 )
 
 // SignInTimeout is how long a person has in the browser.
@@ -160,7 +161,7 @@ const maxSeconds = 90 * 86400
 
 // tokens asks for tokens in the name of the rolegate program.
 func (c *Client) tokens(ctx context.Context, server string, form url.Values) (tokens, error) {
-	form.Set("client_id", broker.CLIClientID)
+	form.Set("client_id", program.CLIClientID)
 	var t tokens
 	err := c.call(ctx, request{method: http.MethodPost, url: server + "/oauth/token", form: form}, &t)
 	if err == nil && (t.AccessToken == "" || t.RefreshToken == "" || t.ExpiresIn <= 0 || t.ExpiresIn > maxSeconds) {
@@ -181,7 +182,7 @@ func newProof() proof {
 
 func authorizeURL(m metadata, in Login, p proof, redirect string) string {
 	q := url.Values{
-		"response_type": {"code"}, "client_id": {broker.CLIClientID}, "redirect_uri": {redirect}, "state": {p.state},
+		"response_type": {"code"}, "client_id": {program.CLIClientID}, "redirect_uri": {redirect}, "state": {p.state},
 		"code_challenge": {p.challenge}, "code_challenge_method": {"S256"},
 	}
 	if in.Host != "" {
@@ -299,7 +300,7 @@ func page(title, text string) string {
 // pasteBack waits for the code that the page shows.
 func (c *Client) pasteBack(ctx context.Context, m metadata, in Login) (tokens, error) {
 	p := newProof()
-	in.Show(authorizeURL(m, in, p, broker.RedirectPaste), "")
+	in.Show(authorizeURL(m, in, p, program.RedirectPaste), "")
 	code, err := in.Paste()
 	if err != nil {
 		return tokens{}, err
@@ -308,7 +309,7 @@ func (c *Client) pasteBack(ctx context.Context, m metadata, in Login) (tokens, e
 		return tokens{}, broker.Errorf(broker.CodeInvalid, "No code was pasted.")
 	}
 	return c.tokens(ctx, m.Issuer, url.Values{
-		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {broker.RedirectPaste}, "code_verifier": {p.verifier},
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {program.RedirectPaste}, "code_verifier": {p.verifier},
 	})
 }
 
@@ -321,7 +322,7 @@ func (c *Client) deviceCode(ctx context.Context, m metadata, in Login) (tokens, 
 		ExpiresIn  int64  `json:"expires_in"`
 		Interval   int64  `json:"interval"`
 	}
-	form := url.Values{"client_id": {broker.CLIClientID}, "host": {in.Host}}
+	form := url.Values{"client_id": {program.CLIClientID}, "host": {in.Host}}
 	in.need(form)
 	if err := c.call(ctx, request{method: http.MethodPost, url: m.Device, form: form}, &d); err != nil {
 		return tokens{}, err
@@ -377,6 +378,6 @@ func (c *Client) Logout(ctx context.Context) error {
 
 func (c *Client) revoke(ctx context.Context, s Session) error {
 	return c.call(ctx, request{method: http.MethodPost, url: s.Server + "/oauth/revoke", form: url.Values{
-		"client_id": {broker.CLIClientID}, "token": {s.RefreshToken},
+		"client_id": {program.CLIClientID}, "token": {s.RefreshToken},
 	}}, nil)
 }

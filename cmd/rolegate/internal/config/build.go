@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/broker/mapping"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 )
@@ -190,27 +191,27 @@ func (c *Config) SessionLimits() broker.SessionLimits {
 // limits returns each configured limit with its key and kind.
 func (c *Config) limits() []struct {
 	key  string
-	kind broker.LimitKind
+	kind limit.Kind
 	set  *Limit
 } {
 	return []struct {
 		key  string
-		kind broker.LimitKind
+		kind limit.Kind
 		set  *Limit
 	}{
-		{"sign_in", broker.LimitSignIn, c.Limits.SignIn}, {"sign_in_finish", broker.LimitSignInFinish, c.Limits.SignInFinish},
-		{"credentials", broker.LimitCredentials, c.Limits.Credentials}, {"device", broker.LimitDevice, c.Limits.Device},
-		{"scim", broker.LimitSCIM, c.Limits.SCIM},
+		{"sign_in", limit.SignIn, c.Limits.SignIn}, {"sign_in_finish", limit.SignInFinish, c.Limits.SignInFinish},
+		{"credentials", limit.Credentials, c.Limits.Credentials}, {"device", limit.Device, c.Limits.Device},
+		{"scim", limit.SCIM, c.Limits.SCIM},
 	}
 }
 
 // RateLimits returns the defaults with what is configured over them, nil when
 // they are switched off.
-func (c *Config) RateLimits() map[broker.LimitKind]broker.Limit {
+func (c *Config) RateLimits() map[limit.Kind]limit.Rate {
 	if c.InsecureNoRateLimits {
 		return nil
 	}
-	out := broker.DefaultLimits()
+	out := limit.Defaults()
 	for _, l := range c.limits() {
 		if l.set == nil {
 			continue

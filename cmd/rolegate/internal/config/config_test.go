@@ -15,7 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
 
@@ -304,13 +304,13 @@ func TestRateLimits(t *testing.T) {
 		}
 		return c
 	}
-	want := broker.DefaultLimits()
+	want := limit.Defaults()
 	if d := cmp.Diff(want, load("").RateLimits()); d != "" {
 		t.Error(d)
 	}
-	x := want[broker.LimitDevice]
+	x := want[limit.Device]
 	x.Address = 7
-	want[broker.LimitDevice] = x
+	want[limit.Device] = x
 	if d := cmp.Diff(want, load("limits: {device: {address: 7}}").RateLimits()); d != "" {
 		t.Error(d)
 	}

@@ -35,7 +35,7 @@ type laptop struct {
 func newLaptop(t *testing.T) *laptop {
 	t.Helper()
 	d := startDemo(t)
-	bin, err := program()
+	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}

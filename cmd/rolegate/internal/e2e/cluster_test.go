@@ -118,7 +118,7 @@ func local(l net.Listener) string {
 // run runs a subcommand to its end.
 func (c *cluster) run(t *testing.T, args ...string) string {
 	t.Helper()
-	bin, err := program()
+	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func (c *cluster) start(t *testing.T, name, dir string) *process {
 // try is start for a node that may refuse; then it returns what it said.
 func (c *cluster) try(t *testing.T, name, dir string) (*process, string) {
 	t.Helper()
-	bin, err := program()
+	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}

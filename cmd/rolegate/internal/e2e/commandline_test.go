@@ -120,7 +120,7 @@ func keyInOIDC(t *testing.T, ctx context.Context, p person, want string) {
 // newShell is a laptop with the main program only.
 func newShell(t *testing.T, d ready) *laptop {
 	t.Helper()
-	bin, err := program()
+	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,8 +54,8 @@ func (r ready) person(t *testing.T, idp, username string) person {
 	return person{}
 }
 
-// program builds rolegate once per run of the tests.
-var program = sync.OnceValues(func() (string, error) {
+// binary builds rolegate once per run of the tests.
+var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "rolegate-e2e")
 	if err != nil {
 		return "", err
@@ -69,7 +69,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if bin, err := program(); err == nil {
+	if bin, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}
 	os.Exit(code)
@@ -78,7 +78,7 @@ func TestMain(m *testing.M) {
 // startDemo runs the built program's demo until the test ends.
 func startDemo(t *testing.T) ready {
 	t.Helper()
-	bin, err := program()
+	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}

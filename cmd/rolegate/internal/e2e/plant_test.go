@@ -19,7 +19,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 	"github.com/pquerna/otp/totp"
 
-	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/formbrowser"
 )
 
@@ -225,7 +225,7 @@ func (p *planting) approve(b *formbrowser.Browser, client, redirect, verifier st
 	b.StopAt(func(u *url.URL) bool { return u.Path == "/callback" })
 	defer b.StopAt(nil)
 	must(p.T, b, b.Post(p.Context(), p.d.Portal+"/authorize", form))
-	if redirect == broker.RedirectPaste {
+	if redirect == program.RedirectPaste {
 		return p.onPage(b, pasteOnPage)
 	}
 	to, err := url.Parse(b.Hops[len(b.Hops)-1])
@@ -244,7 +244,7 @@ const (
 // stolen tokens.
 func (p *planting) letIn(b *formbrowser.Browser) {
 	p.Helper()
-	const token, cli = "/oauth/token", broker.CLIClientID
+	const token, cli = "/oauth/token", program.CLIClientID
 	redeem := func(flow, code, redirect, verifier string, status int) map[string]any {
 		return p.form(flow, token, status, "grant_type", "authorization_code", "client_id", cli, "code", code, "redirect_uri", redirect, "code_verifier", verifier)
 	}
@@ -267,9 +267,9 @@ func (p *planting) letIn(b *formbrowser.Browser) {
 	p.ahead.Store(0)
 	refresh("nobody's refresh token", p.plantWrong("refresh"), http.StatusBadRequest)
 
-	code = p.approve(b, cli, broker.RedirectPaste, programVerifier+"3")
-	pasted := redeem("pasted code", code, broker.RedirectPaste, programVerifier+"3", http.StatusOK)
-	redeem("pasted code again", code, broker.RedirectPaste, programVerifier+"3", http.StatusBadRequest)
+	code = p.approve(b, cli, program.RedirectPaste, programVerifier+"3")
+	pasted := redeem("pasted code", code, program.RedirectPaste, programVerifier+"3", http.StatusOK)
+	redeem("pasted code again", code, program.RedirectPaste, programVerifier+"3", http.StatusBadRequest)
 	refresh("tokens of a code used twice", text(pasted, "refresh_token"), http.StatusBadRequest)
 
 	device := func() map[string]any {

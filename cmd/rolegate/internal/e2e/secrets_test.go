@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/broker/sandbox/idp"
 	"github.com/rolegate/rolegate/broker/sqlstore"
@@ -496,7 +496,7 @@ func TestPlantedSecretsAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trace := broker.Traces{State: store, Now: time.Now}
+	trace := journal.Traces{State: store, Now: time.Now}
 	careless := trace.Start()
 	for v, k := range all {
 		if k == verifier {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/signin"
 )
 
 // cpu is the time this process has computed, without waiting for the disk.
@@ -92,7 +93,7 @@ func BenchmarkSignIn(b *testing.B) {
 		})
 		must(err)
 	}
-	signIn := broker.NewSignIn(broker.SignInConfig{
+	signIn := signin.New(signin.Config{
 		Providers: []broker.Provider{{ID: "corp", IdP: sp}}, Mapper: engine, State: w.Store, Sessions: w.Store, Names: w.Store,
 		Identities: w.Store, Events: w.Store, Sealer: w.Sealer,
 	})
@@ -120,16 +121,16 @@ func BenchmarkSignIn(b *testing.B) {
 			})
 		})
 		b.Run(fmt.Sprintf("whole/groups=%d", groups), func(b *testing.B) {
-			prepare := func() broker.FinishSignIn {
+			prepare := func() signin.Answer {
 				w.cookies = map[string]*http.Cookie{}
 				id, relay := w.begin()
-				return broker.FinishSignIn{
+				return signin.Answer{
 					Provider: "corp", State: relay, Binding: broker.NewSecret(w.cookies["__Host-rolegate_signin"].Value),
 					Form: url.Values{"SAMLResponse": {respond(b, idpKey(), id, groups)}, "RelayState": {relay}},
 				}
 			}
 			b.ReportAllocs()
-			measure(b, bare, prepare, func(in broker.FinishSignIn) {
+			measure(b, bare, prepare, func(in signin.Answer) {
 				done, _, err := signIn.Finish(ctx, in)
 				must(err)
 				as, err := engine.Assignments(ctx, done.Session.Identity)

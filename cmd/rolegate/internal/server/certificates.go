@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/admin"
 	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/broker/saml"
@@ -26,8 +27,8 @@ const (
 var certified = []issuer.Purpose{issuer.AWSSAML, issuer.SPSigning, issuer.SPEncryption}
 
 // KeyCertificates lists the certificates of our own keys that are in use.
-func KeyCertificates(keys *issuer.Keys) []broker.CertificateEnd {
-	var out []broker.CertificateEnd
+func KeyCertificates(keys *issuer.Keys) []admin.CertificateEnd {
+	var out []admin.CertificateEnd
 	for _, p := range certified {
 		for _, k := range keys.Published(p) {
 			out = append(out, certificateEnd(string(p), "", k.Certificate))
@@ -39,8 +40,8 @@ func KeyCertificates(keys *issuer.Keys) []broker.CertificateEnd {
 // FileCertificates lists the certificates in files that the configuration
 // names: that of TLS, and those that metadata must be signed with. One that
 // cannot be read now is left out; whoever uses it says so.
-func FileCertificates(c *config.Config) []broker.CertificateEnd {
-	var out []broker.CertificateEnd
+func FileCertificates(c *config.Config) []admin.CertificateEnd {
+	var out []admin.CertificateEnd
 	add := func(use string, id broker.ProviderID, path string) {
 		if path == "" {
 			return
@@ -66,8 +67,8 @@ func FileCertificates(c *config.Config) []broker.CertificateEnd {
 
 // MetadataCertificates lists the signing certificates of identity providers as
 // their metadata has them now.
-func MetadataCertificates(all map[broker.ProviderID]*saml.ServiceProvider) []broker.CertificateEnd {
-	var out []broker.CertificateEnd
+func MetadataCertificates(all map[broker.ProviderID]*saml.ServiceProvider) []admin.CertificateEnd {
+	var out []admin.CertificateEnd
 	for id, sp := range all {
 		for _, cert := range sp.Status().Certificates {
 			out = append(out, certificateEnd("idp-signing", id, cert))
@@ -77,13 +78,13 @@ func MetadataCertificates(all map[broker.ProviderID]*saml.ServiceProvider) []bro
 }
 
 // Certificates lists every certificate whose end would stop something.
-func (s *Server) Certificates() []broker.CertificateEnd {
+func (s *Server) Certificates() []admin.CertificateEnd {
 	return append(append(KeyCertificates(s.keys), FileCertificates(s.config)...), MetadataCertificates(s.SAML)...)
 }
 
-func certificateEnd(use string, id broker.ProviderID, cert *x509.Certificate) broker.CertificateEnd {
+func certificateEnd(use string, id broker.ProviderID, cert *x509.Certificate) admin.CertificateEnd {
 	sum := sha256.Sum256(cert.Raw)
-	return broker.CertificateEnd{Use: use, Provider: id, Fingerprint: hex.EncodeToString(sum[:]), NotAfter: cert.NotAfter}
+	return admin.CertificateEnd{Use: use, Provider: id, Fingerprint: hex.EncodeToString(sum[:]), NotAfter: cert.NotAfter}
 }
 
 func (l *Live) watchCertificates(ctx context.Context) {
@@ -102,7 +103,7 @@ func (l *Live) watchCertificates(ctx context.Context) {
 // WarnOfCertificates logs and records each certificate that has come within 60,
 // 30 or 7 days of its end and of which nobody was told yet.
 func (l *Live) WarnOfCertificates(ctx context.Context) {
-	alarms := broker.CertificateAlarms{
+	alarms := admin.CertificateAlarms{
 		State: l.options.Metrics.State(l.base.Store), Events: l.options.Metrics.Recorder(l.base.Store), Now: l.options.Now,
 	}
 	raised, err := alarms.Raise(ctx, l.Current().Certificates())

@@ -16,19 +16,26 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/access"
+	"github.com/rolegate/rolegate/broker/admin"
+	"github.com/rolegate/rolegate/broker/factor"
 	"github.com/rolegate/rolegate/broker/federation"
 	"github.com/rolegate/rolegate/broker/issuer"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/broker/metrics"
 	"github.com/rolegate/rolegate/broker/mfa"
 	"github.com/rolegate/rolegate/broker/oidc"
+	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/saml"
+	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/broker/web"
+	"github.com/rolegate/rolegate/broker/web/idp"
 	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/outbound"
-
-	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
 // Options are what a sandbox or a test changes about the world.
@@ -140,8 +147,8 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	}
 	limits := c.SessionLimits()
 	state, sessions, events := o.Metrics.State(s.Store), o.Metrics.Sessions(s.Store), o.Metrics.Recorder(s.Store)
-	limiter := broker.NewLimiter(broker.LimiterConfig{State: state, Events: events, Limits: c.RateLimits(), Now: o.Now})
-	signIn := broker.NewSignIn(broker.SignInConfig{
+	limiter := limit.New(limit.Config{State: state, Events: events, Limits: c.RateLimits(), Now: o.Now})
+	signIn := signin.New(signin.Config{
 		Providers: providers, Mapper: c.Engine(), State: state, Sessions: sessions, Names: s.Store, Identities: s.Store,
 		Events: events, Sealer: s.Sealer, Limits: limits, Limiter: limiter, Now: o.Now,
 	})
@@ -153,16 +160,16 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	for id, rp := range s.OIDC {
 		refreshers[id] = rp
 	}
-	access := broker.NewAccess(broker.AccessConfig{
+	roles := access.New(access.Config{
 		Sessions: sessions, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: events,
 		Sealer: s.Sealer, Refreshers: refreshers, MFA: policies, PortalURL: c.PublicURL, Limits: limits, Limiter: limiter,
 		Admins: c.Engine(), Now: o.Now,
 	})
-	traces := broker.Traces{State: state, Now: o.Now}
-	people := broker.NewSessions(broker.SessionsConfig{
+	traces := journal.Traces{State: state, Now: o.Now}
+	people := session.New(session.Config{
 		Store: sessions, List: s.Store, Revoker: s.Store, Events: events, Sealer: s.Sealer, Limits: limits, Now: o.Now,
 	})
-	administration := broker.NewAdmin(broker.AdminConfig{
+	administration := admin.New(admin.Config{
 		Judge: c.Engine(), Sessions: people, Log: s.Store, Events: events, Identities: s.Store, Roles: c.Engine(), Traces: traces,
 		Sealer: s.Sealer, Now: o.Now,
 	})
@@ -170,10 +177,10 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	if err != nil {
 		return err
 	}
-	devices := broker.NewDevices(broker.DevicesConfig{
+	devices := program.New(program.Config{
 		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, MFA: policies, Roles: c.Engine(), Limiter: limiter, Now: o.Now,
 	})
-	logout := broker.NewLogout(broker.LogoutConfig{
+	logout := signin.NewLogout(signin.LogoutConfig{
 		Providers: providers, State: state, Sessions: sessions, Finder: s.Store, Events: events, Sealer: s.Sealer, Limiter: limiter,
 		Now: o.Now,
 	})
@@ -190,7 +197,8 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: access, Logout: logout, Factors: factors, Shelf: broker.NewShelf(broker.ShelfConfig{Store: s.Store, Now: o.Now}), Devices: devices, Traces: traces,
+		SignIn: signIn, Access: roles, Logout: logout, Factors: factors, Devices: devices, Traces: traces,
+		Shelf: access.NewFavourites(access.FavouritesConfig{Store: s.Store, Now: o.Now}),
 		People: people, Admin: administration, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: idp.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
@@ -200,7 +208,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 }
 
 // factors wires rolegate's own second factor.
-func (s *Server) factors(c *config.Config, policies map[broker.ProviderID]broker.MFAPolicy, o Options) (*broker.Factors, error) {
+func (s *Server) factors(c *config.Config, policies map[broker.ProviderID]broker.MFAPolicy, o Options) (*factor.Service, error) {
 	passkeys, err := mfa.NewPasskeys(c.PublicURL)
 	if err != nil {
 		return nil, err
@@ -209,7 +217,7 @@ func (s *Server) factors(c *config.Config, policies map[broker.ProviderID]broker
 	if u, err := url.Parse(c.PublicURL); err == nil {
 		host = u.Hostname()
 	}
-	return broker.NewFactors(broker.FactorsConfig{
+	return factor.New(factor.Config{
 		Store: s.Store, State: o.Metrics.State(s.Store), Sessions: o.Metrics.Sessions(s.Store), Finder: s.Store,
 		Events: o.Metrics.Recorder(s.Store), Sealer: s.Sealer,
 		Passkeys: passkeys, Codes: mfa.NewCodes("rolegate "+host, nil), Policies: policies, Now: o.Now,

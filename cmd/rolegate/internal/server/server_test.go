@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/session"
 )
 
 const sessionCookie = "__Host-rolegate_session"
@@ -114,7 +114,7 @@ func TestRestart(t *testing.T) {
 	if resp := w.console(assignment); resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("status %d\n%s", resp.StatusCode, w.lastBody)
 	}
-	people, err := broker.Recorded(t.Context(), w.Store, w.Sealer, "alice")
+	people, err := session.Recorded(t.Context(), w.Store, w.Sealer, "alice")
 	if err != nil || len(people) != 1 {
 		t.Errorf("recorded: %v %v", people, err)
 	}

@@ -1,0 +1,4 @@
+package access
+
+// WithProof is withProof, for tests.
+var WithProof = withProof

@@ -1,4 +1,0 @@
-package broker
-
-// WithProof is withProof, for tests.
-var WithProof = withProof
