@@ -27,7 +27,7 @@ type room struct {
 var (
 	words  = []string{"broker"}
 	desks  = []string{"broker", "broker/session", "broker/journal", "broker/limit"}
-	pages  = []string{"broker", "broker/web/page", "broker/web/cookie"}
+	pages  = []string{"broker", "broker/web/page", "broker/web/cookie", "broker/web/door"}
 	anyone = []string{"..."}
 )
 
@@ -44,7 +44,7 @@ var house = []room{
 	{"broker/session", 1, and(words, "broker/journal"), anyone, "a desk: the end of a session is an event, and written before it"},
 	{"broker/limit", 1, and(words, "broker/journal"), anyone, "a desk: who is slowed down is an event"},
 
-	{"broker/saml", 1, words, []string{"broker/journal"}, "an adapter knows the words and its protocol"},
+	{"broker/saml", 1, words, nil, "an adapter knows the words and its protocol"},
 	{"broker/oidc", 1, words, nil, "an adapter knows the words and its protocol"},
 	{"broker/mapping", 1, words, nil, "an adapter knows the words and CEL"},
 	{"broker/issuer", 1, words, nil, "holds private keys, so it must not reach AWS"},
@@ -62,15 +62,16 @@ var house = []room{
 	{"broker/admin", 2, desks, []string{"broker/brokertest"}, "a use case: it knows the desks and no other use case"},
 
 	{"broker/web", 3, and(desks, "broker/api", "broker/signin", "broker/access", "broker/program", "broker/factor", "broker/admin",
-		"broker/web/page", "broker/web/wire", "broker/web/cookie", "broker/web/idp", "broker/web/portal", "broker/web/admin", "broker/web/oauth",
-		"broker/web/awssso", "templates", "static"), []string{"broker/mfa", "broker/sqlstore"}, "joins the pages to one handler; it knows no adapter"},
+		"broker/web/page", "broker/web/wire", "broker/web/cookie", "broker/web/door", "broker/web/idp", "broker/web/portal", "broker/web/admin", "broker/web/oauth",
+		"broker/web/awssso", "templates", "static"), []string{"broker/brokertest", "broker/limit", "broker/mfa", "broker/sqlstore"}, "joins the pages to one handler; it knows no adapter"},
 	{"broker/web/page", 3, words, []string{"templates"}, "what all pages share"},
 	{"broker/web/wire", 3, and(words, "broker/program"), nil, "what all JSON shares"},
 	{"broker/web/cookie", 3, and(words, "broker/access"), nil, "cookies, and whose session they open"},
+	{"broker/web/door", 3, and(words, "broker/web/page", "broker/web/cookie", "broker/signin", "broker/factor"), nil, "who may pass, and the way to more proof"},
 	{"broker/web/idp", 3, and(pages, "broker/signin"), nil, "routes that identity providers and IAM read"},
 	{"broker/web/portal", 3, and(pages, "broker/access", "broker/factor", "broker/session", "broker/signin"), nil, "pages of everybody"},
 	{"broker/web/admin", 3, and(pages, "broker/admin", "broker/session", "broker/signin"), nil, "pages of administrators"},
-	{"broker/web/oauth", 3, and(pages, "broker/program", "broker/factor", "broker/signin", "broker/web/wire"), nil, "routes of programs"},
+	{"broker/web/oauth", 3, and(pages, "broker/program", "broker/web/wire"), nil, "routes of programs"},
 	{"broker/web/awssso", 3, and(words, "broker/access", "broker/program", "broker/web/oauth", "broker/web/wire"), nil, "the wire formats of AWS SDKs"},
 
 	{"broker/sandbox/aws/...", 3, []string{"broker", "broker/sandbox/aws"}, nil, "shares no verifying or minting code with what it tests"},

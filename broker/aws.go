@@ -202,10 +202,24 @@ func CleanSessionName(wanted string, s Subject) string {
 	if len(name) > 64 {
 		name = name[:64]
 	}
-	if len(name) < 2 {
+	if len(name) < 2 || opaqueName.MatchString(name) {
 		return s.Opaque()
 	}
 	return name
+}
+
+// opaqueName are the names that subjects have at AWS: nobody takes another's.
+var opaqueName = regexp.MustCompile(`(?i)^u-[a-z2-7]{26}$`)
+
+// SessionNames returns the names that a subject may get for a wanted one, the
+// best first: the cleaned one; where somebody else has that, cut and told apart by
+// eight characters of the subject's hash, and by all 26 of them, as somebody may
+// have taken the shorter one on purpose; and at last the subject's opaque id,
+// which nobody else can have.
+func SessionNames(wanted string, s Subject) []string {
+	clean := CleanSessionName(wanted, s)
+	long := clean[:min(len(clean), 64-27)] + "-" + s.digest()[:26]
+	return []string{clean, DistinctSessionName(clean, s), long, s.Opaque()}
 }
 
 // DistinctSessionName returns the name that a subject gets when another subject

@@ -1,6 +1,9 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 type contextKey int
 
@@ -37,4 +40,15 @@ func WithTrace(ctx context.Context, t *Trace) context.Context {
 func TraceFrom(ctx context.Context) *Trace {
 	t, _ := ctx.Value(keyTrace).(*Trace)
 	return t
+}
+
+// AfterTheFact is how long what must still happen after a point of no return may
+// take.
+const AfterTheFact = 10 * time.Second
+
+// Detached returns a context for what must happen whether or not the person
+// still waits: it carries what ctx does, does not end with it, and ends by
+// itself after [AfterTheFact].
+func Detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), AfterTheFact)
 }

@@ -13,6 +13,7 @@ const (
 	ActionListRoles   Action = "roles.list"
 	ActionCredentials Action = "credentials.issue"
 	ActionConsole     Action = "console.open"
+	ActionAsk         Action = "role.ask"      // AWS is about to be asked for a role session; what came of it has the same mint
 	ActionArrive      Action = "signin.arrive" // an answer that was not asked for; no session before the person agrees
 	ActionReload      Action = "config.reload"
 	ActionCertificate Action = "certificate.end"
@@ -38,7 +39,7 @@ type Outcome string
 // Actions lists the actions, for people to choose from.
 func Actions() []Action {
 	return []Action{
-		ActionSignIn, ActionSignOut, ActionLogout, ActionListRoles, ActionCredentials, ActionConsole, ActionSessionEnd, ActionRevoke,
+		ActionSignIn, ActionSignOut, ActionLogout, ActionListRoles, ActionCredentials, ActionConsole, ActionAsk, ActionSessionEnd, ActionRevoke,
 		ActionLimit, ActionArrive, ActionReload, ActionCertificate, ActionAdminView, ActionAdminExport, ActionAdminDenied, ActionSimulate,
 		ActionMFAUse, ActionMFAEnrol, ActionMFARemove, ActionMFAReset, ActionClient, ActionToken, ActionTokenRevoke,
 	}

@@ -168,6 +168,8 @@ type SessionLister interface {
 // moves forward only.
 type Revoker interface {
 	RevokeBefore(ctx context.Context, s Subject, at time.Time) error
+	// RevokedBefore returns the time of the subject, zero if there is none.
+	RevokedBefore(ctx context.Context, s Subject) (time.Time, error)
 }
 
 // EventQuery selects events; empty fields do not filter.
@@ -209,8 +211,9 @@ const (
 	NameSourceIdentity NameKind = "source_identity"
 )
 
-// NameRegistry gives each subject one name per kind, unique without regard to
-// case, assigned once and never reused. ClaimName tries the candidates in
+// NameRegistry gives each subject one name per kind, unique over all kinds
+// without regard to case, assigned once and never reused: one person's name of a
+// kind is no other person's of any kind. ClaimName tries the candidates in
 // order, atomically, and returns the name the subject already has if any;
 // CodeConflict when other subjects hold all candidates.
 type NameRegistry interface {
@@ -235,19 +238,67 @@ type IdentityStore interface {
 	FindIdentities(ctx context.Context, user string) ([]IdentityRow, error)
 }
 
-// Use is one credential or console session that a person got.
-type Use struct {
-	Role RoleARN
-	At   time.Time
-}
-
-// FavouriteStore keeps what people mark as favourites, and knows from the events
-// what they used. Uses returns the newest first, at most limit. SetFavourite is
-// idempotent. All return CodeUnavailable when the store does not answer.
+// FavouriteStore keeps what people mark as favourites. SetFavourite is
+// idempotent. Both return CodeUnavailable when the store does not answer.
 type FavouriteStore interface {
 	Favourites(ctx context.Context, s Subject) ([]AssignmentID, error)
 	SetFavourite(ctx context.Context, s Subject, a AssignmentID, on bool) error
-	Uses(ctx context.Context, s Subject, since time.Time, limit int) ([]Use, error)
+}
+
+// RoleSessionState is what is known of a role session.
+type RoleSessionState string
+
+// The states. A row that stays asked is of a node that died, or lost its store,
+// while it asked: AWS may have given the role session, and CloudTrail knows.
+const (
+	RoleSessionAsked   RoleSessionState = "asked"
+	RoleSessionLive    RoleSessionState = "live" // AWS gave it
+	RoleSessionRefused RoleSessionState = "refused"
+)
+
+// RoleSessionRow is one role session that AWS was asked for: what people, and
+// those who look after them, want to know of it afterwards. It holds no secret.
+type RoleSessionRow struct {
+	ID             string // names the mint in its events
+	Subject        Subject
+	Username       string
+	Session        string // the key of the session in which it was asked for
+	Program        string // that asked, and where it runs; "": the person in a browser
+	Use            Action // ActionCredentials or ActionConsole
+	Assignment     AssignmentID
+	Account        AccountID
+	Role           string // rolegate's name of it
+	RoleARN        RoleARN
+	Via            Via
+	State          RoleSessionState
+	SessionName    string
+	SourceIdentity string
+	AccessKeyID    string
+	AssumedRoleARN string
+	AskedAt        time.Time
+	IssuedAt       time.Time // zero: not known
+	ExpiresAt      time.Time // while it is asked only: the latest it can be
+	EndedAt        time.Time // zero: it was not ended before that
+}
+
+// RoleSessionFilter selects role sessions; empty fields do not filter. A zero
+// filter selects nothing.
+type RoleSessionFilter struct {
+	Subject Subject
+	Since   time.Time // asked for then or later
+	OpenAt  time.Time // those that may be open then: not refused, ended or expired
+	Limit   int       // at most 1,000, which is what 0 means
+}
+
+// RoleSessionStore keeps role sessions, each change in one transaction with the
+// event that says so. All return CodeUnavailable when the store does not answer.
+type RoleSessionStore interface {
+	// AskRoleSession keeps a new row.
+	AskRoleSession(ctx context.Context, r RoleSessionRow, e Event) error
+	// SettleRoleSession keeps what came of it. CodeNotFound for an unknown ID.
+	SettleRoleSession(ctx context.Context, r RoleSessionRow, e Event) error
+	// RoleSessions returns the newest first.
+	RoleSessions(ctx context.Context, f RoleSessionFilter) ([]RoleSessionRow, error)
 }
 
 // Recorder keeps events. Record returns only after the event is durable.

@@ -21,18 +21,20 @@ type Session struct {
 	UserAgent      string         // of the browser at sign-in, as it said, cut
 	Admin          bool           // the configuration's rule makes the person an administrator now
 	Client         *SessionClient // the program that acts in it; nil: a browser's
-	Tokens         Tokens
-	LogoutHint     Secret
-	RevokedBefore  time.Time // the subject's, as the store has it
+	Tokens         Tokens         // the provider's own; kept only where a role uses them
+	LogoutHint     Secret         // as [Authentication.LogoutHint]
 }
 
 // SessionClient says which program a person let act for them, and how that
 // session hangs on others.
 type SessionClient struct {
-	ID     string `json:"id"`
-	Name   string `json:"name"`             // as it names itself
-	Host   string `json:"host,omitempty"`   // where it says it runs
-	Remote string `json:"remote,omitempty"` // address that asked for it
+	ID   string `json:"id"`
+	Name string `json:"name"` // of a registered program, as it names itself
+	// Registered says that the program registered itself: anybody can, under
+	// nearly any name.
+	Registered bool   `json:"registered,omitempty"`
+	Host       string `json:"host,omitempty"`   // where it says it runs
+	Remote     string `json:"remote,omitempty"` // address that asked for it
 	// Source is the key of the browser session in which it was approved: the
 	// corporate tokens stay there, so that a rotating one has a single holder.
 	Source string `json:"source"`
@@ -41,12 +43,17 @@ type SessionClient struct {
 	Root string `json:"root,omitempty"`
 }
 
-// Label names the program and where it says it runs.
+// Label names the program and where it says it runs, and says that nobody has
+// verified the name of one that registered itself.
 func (c SessionClient) Label() string {
-	if c.Host == "" {
-		return c.Name
+	out := c.Name
+	if c.Registered {
+		out += " (unverified)"
 	}
-	return c.Name + " on " + c.Host
+	if c.Host != "" {
+		out += " on " + c.Host
+	}
+	return out
 }
 
 // IsBrowser reports whether a person signed in to it with a browser.

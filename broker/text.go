@@ -20,10 +20,10 @@ func CleanLabel(s string, limit int) string {
 	return strings.TrimSpace(s)
 }
 
-// ShortText bounds what a caller wrote and an event keeps.
+// ShortText bounds what a caller wrote and an event keeps: 200 bytes.
 func ShortText(s string) string {
 	if len(s) > 200 {
-		return s[:200]
+		return strings.ToValidUTF8(s[:200], "")
 	}
 	return s
 }

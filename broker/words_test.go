@@ -187,7 +187,7 @@ func TestWorkingDay(t *testing.T) {
 	}
 	r := brokertest.New(t) // 09:00 UTC is 10:00 there
 	r.Limits = broker.SessionLimits{Idle: 20 * time.Hour, Absolute: 24 * time.Hour, DayEnd: 19 * time.Hour, Zone: berlin}
-	r.Limit(nil)
+	r.Limit(t, nil)
 	out, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)
@@ -199,5 +199,36 @@ func TestWorkingDay(t *testing.T) {
 	r.Clock = r.Clock.Add(time.Second)
 	if _, err := r.Acc.Authenticate(t.Context(), out.Token); broker.CodeOf(err) != broker.CodeUnauthenticated {
 		t.Errorf("at the end: %v", err)
+	}
+}
+
+// TestAttackNamesRunOut ensures that whoever chooses names on purpose can neither
+// take the last one that a person may have, nor the id that AWS knows them by.
+func TestAttackNamesRunOut(t *testing.T) {
+	r := brokertest.New(t)
+	alice := broker.Subject{Provider: "okta", ID: "00u1"}
+	names := broker.SessionNames("alice@example.com", alice)
+	for i, name := range names {
+		mallory := broker.Subject{Provider: "other", ID: fmt.Sprint("m", i)}
+		for _, kind := range []broker.NameKind{broker.NameRoleSession, broker.NameSourceIdentity} {
+			got, err := r.Store.ClaimName(t.Context(), kind, mallory, broker.SessionNames(name, mallory)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.EqualFold(got, alice.Opaque()) {
+				t.Errorf("mallory is %s, alice's id", got)
+			}
+		}
+	}
+	for _, kind := range []broker.NameKind{broker.NameRoleSession, broker.NameSourceIdentity} {
+		got, err := r.Store.ClaimName(t.Context(), kind, alice, names...)
+		if err != nil || !strings.Contains(got, "u-") && !strings.HasPrefix(got, "alice@example.com-") {
+			t.Errorf("alice is %q, %v", got, err)
+		}
+	}
+	for _, n := range names {
+		if len(n) > 64 {
+			t.Errorf("%s has %d characters", n, len(n))
+		}
 	}
 }

@@ -33,7 +33,7 @@ func TestAssumeRole(t *testing.T) {
 			t.Errorf("event lacks %s", key)
 		}
 	}
-	if all := fmt.Sprint(r.Mem.Events); strings.Contains(all, "planted") {
+	if all := fmt.Sprint(r.Store.AllEvents()); strings.Contains(all, "planted") {
 		t.Errorf("a secret is in an event: %s", all)
 	}
 }
@@ -96,10 +96,13 @@ func TestAccessRefusals(t *testing.T) {
 func TestNoReleaseWithoutEvent(t *testing.T) {
 	r := brokertest.New(t)
 	s := r.SignIn(t)
-	r.Mem.NoEvents = true
+	r.Store.LoseEvents(true)
 	id := r.AWS.Granted[0].ID
 	if rs, err := r.Acc.AssumeRole(t.Context(), s, access.RoleRequest{Assignment: id}); broker.CodeOf(err) != broker.CodeUnavailable || rs.Credentials.AccessKeyID != "" {
 		t.Errorf("AssumeRole: %v %v", rs, err)
+	}
+	if len(r.AWS.Assumed) != 0 {
+		t.Error("STS was called without an intent")
 	}
 	if link, err := r.Acc.ConsoleURL(t.Context(), s, access.ConsoleRequest{Assignment: id}); broker.CodeOf(err) != broker.CodeUnavailable || !link.IsZero() {
 		t.Errorf("ConsoleURL: %v", err)
@@ -202,7 +205,7 @@ func TestIDPToken(t *testing.T) {
 	if got := r.AWS.Assumed[2].Assertion.Raw.Reveal(); got != "planted-second" || r.IdP.N != 1 {
 		t.Errorf("used %q after %d refreshes", got, r.IdP.N)
 	}
-	for _, row := range r.Mem.Sessions {
+	for _, row := range r.Store.Sessions() {
 		if strings.Contains(string(row.Body), "planted") {
 			t.Error("a token is in the store in the clear")
 		}
@@ -230,8 +233,8 @@ func TestRefreshDoesNotBringBackASession(t *testing.T) {
 		return broker.Tokens{IDToken: broker.NewSecret("t2"), IDExpires: r.Clock.Add(time.Hour)}, nil
 	}
 	_, err := r.Acc.AssumeRole(t.Context(), s, access.RoleRequest{Assignment: r.AWS.Granted[0].ID})
-	if broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.Mem.Sessions) != 0 || len(r.AWS.Assumed) != 0 {
-		t.Errorf("error %v, %d sessions, %d calls", err, len(r.Mem.Sessions), len(r.AWS.Assumed))
+	if broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.Store.Sessions()) != 0 || len(r.AWS.Assumed) != 0 {
+		t.Errorf("error %v, %d sessions, %d calls", err, len(r.Store.Sessions()), len(r.AWS.Assumed))
 	}
 }
 
@@ -244,10 +247,10 @@ func TestStolenTokensDoNotMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := r.Mem.Sessions[out.Session.Key]
+	row := r.Store.Sessions()[out.Session.Key]
 	other := broker.NewSecret("attacker")
 	row.Key = other.Hash()
-	r.Mem.Sessions[row.Key] = row
+	r.Store.SetSession(row)
 	if _, err := r.Acc.Authenticate(t.Context(), other); err == nil {
 		t.Error("a copied row opened")
 	}

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -9,31 +10,44 @@ import (
 	"github.com/rolegate/rolegate/broker"
 )
 
-// The limits of a shelf.
+// The limits of what is kept at hand.
 const (
 	MaxFavourites = 100 // of one person
 	maxRecent     = 8   // roles shown as recently used
-	maxUses       = 500 // events looked at
+	maxUses       = 500 // role sessions looked at
+	maxOpen       = 100 // role sessions shown as open
 	usesAge       = 90 * 24 * time.Hour
 	useHalfLife   = 7 * 24 * time.Hour // a use of a week ago counts half
 )
 
-// FavouritesConfig holds what [Favourites] works with; Now may be nil.
+// FavouritesConfig holds what [Favourites] works with. All fields but Now are
+// needed.
 type FavouritesConfig struct {
-	Store broker.FavouriteStore
-	Now   func() time.Time
+	Store        broker.FavouriteStore
+	RoleSessions broker.RoleSessionStore
+	Now          func() time.Time // nil: time.Now
 }
 
-// Favourites is the use case of finding one's own roles again: favourites, and what
-// was used often and lately.
+// Favourites is the use case of finding one's own roles again: favourites, what
+// was used often and lately, and what is open at AWS.
 type Favourites struct{ c FavouritesConfig }
 
-// NewFavourites returns the use case.
-func NewFavourites(c FavouritesConfig) *Favourites {
+// NewFavourites returns the use case, or an error that says what is missing.
+func NewFavourites(c FavouritesConfig) (*Favourites, error) {
+	if c.Store == nil || c.RoleSessions == nil {
+		return nil, errors.New("access: Store and RoleSessions are needed")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Favourites{c: c}
+	return &Favourites{c}, nil
+}
+
+// Open returns the person's role sessions that may be open now, the newest first:
+// those that AWS gave and that have neither expired nor been ended, and those of
+// which it is not known whether AWS gave them.
+func (s *Favourites) Open(ctx context.Context, sess *broker.Session) ([]broker.RoleSessionRow, error) {
+	return s.c.RoleSessions.RoleSessions(ctx, broker.RoleSessionFilter{Subject: sess.Identity.Subject, OpenAt: s.c.Now(), Limit: maxOpen})
 }
 
 // AtHand are assignments that a person wants at hand. Both lists hold only
@@ -43,7 +57,7 @@ type AtHand struct {
 	Recent     []broker.Assignment // best first, without the favourites
 }
 
-// Of sorts out of the person's assignments what belongs on the shelf.
+// Of sorts out of the person's assignments what they want at hand.
 func (s *Favourites) Of(ctx context.Context, sess *broker.Session, as []broker.Assignment) (AtHand, error) {
 	var out AtHand
 	who, now := sess.Identity.Subject, s.c.Now()
@@ -51,7 +65,7 @@ func (s *Favourites) Of(ctx context.Context, sess *broker.Session, as []broker.A
 	if err != nil {
 		return out, err
 	}
-	uses, err := s.c.Store.Uses(ctx, who, now.Add(-usesAge), maxUses)
+	uses, err := s.c.RoleSessions.RoleSessions(ctx, broker.RoleSessionFilter{Subject: who, Since: now.Add(-usesAge), Limit: maxUses})
 	if err != nil {
 		return out, err
 	}
@@ -61,7 +75,9 @@ func (s *Favourites) Of(ctx context.Context, sess *broker.Session, as []broker.A
 	}
 	scores := map[broker.RoleARN]float64{}
 	for _, u := range uses {
-		scores[u.Role] += math.Exp2(-float64(max(now.Sub(u.At), 0)) / float64(useHalfLife))
+		if u.State == broker.RoleSessionLive {
+			scores[u.RoleARN] += math.Exp2(-float64(max(now.Sub(u.AskedAt), 0)) / float64(useHalfLife))
+		}
 	}
 	for _, a := range as {
 		switch {

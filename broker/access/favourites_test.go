@@ -1,9 +1,8 @@
 package access_test
 
 import (
-	"context"
+	"crypto/rand"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,29 +13,7 @@ import (
 	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
-type shelfStore struct {
-	marked []broker.AssignmentID
-	uses   []broker.Use
-	err    error
-}
-
-func (s *shelfStore) Favourites(context.Context, broker.Subject) ([]broker.AssignmentID, error) {
-	return s.marked, s.err
-}
-
-func (s *shelfStore) SetFavourite(_ context.Context, _ broker.Subject, id broker.AssignmentID, on bool) error {
-	s.marked = slices.DeleteFunc(slices.Clone(s.marked), func(x broker.AssignmentID) bool { return x == id })
-	if on {
-		s.marked = append(s.marked, id)
-	}
-	return s.err
-}
-
-func (s *shelfStore) Uses(context.Context, broker.Subject, time.Time, int) ([]broker.Use, error) {
-	return s.uses, s.err
-}
-
-func shelfRoles(n int) []broker.Assignment {
+func manyRoles(n int) []broker.Assignment {
 	out := make([]broker.Assignment, n)
 	for i := range out {
 		out[i].ID, out[i].RoleARN = broker.AssignmentID(fmt.Sprint("id", i)), broker.RoleARN(fmt.Sprint("arn", i))
@@ -52,21 +29,61 @@ func assignmentIDs(as []broker.Assignment) []string {
 	return out
 }
 
-// TestShelf ensures that the shelf holds favourites in the list's order, then
-// what was used by frequency and recency, and never what the person has no more.
-func TestShelf(t *testing.T) {
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+func favourites(t *testing.T, r *brokertest.Rig) *access.Favourites {
+	t.Helper()
+	return r.Broker().Favourites
+}
+
+// used keeps a role session as a mint does.
+func used(t *testing.T, r *brokertest.Rig, sess *broker.Session, role broker.RoleARN, at time.Time, state broker.RoleSessionState) {
+	t.Helper()
+	row := broker.RoleSessionRow{
+		ID: broker.NewSecret(t.Name() + rand.Text()).Hash()[:32], Subject: sess.Identity.Subject, Username: "alice", Session: sess.Key, Use: broker.ActionConsole,
+		RoleARN: role, State: broker.RoleSessionAsked, AskedAt: at, ExpiresAt: at.Add(time.Hour),
+	}
+	if err := r.Store.AskRoleSession(t.Context(), row, broker.Event{Time: at, Action: broker.ActionAsk, Outcome: broker.OutcomeOK}); err != nil {
+		t.Fatal(err)
+	}
+	if state == broker.RoleSessionAsked {
+		return
+	}
+	row.State = state
+	if err := r.Store.SettleRoleSession(t.Context(), row, broker.Event{Time: at, Action: broker.ActionConsole, Outcome: broker.OutcomeOK}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAtHand ensures that a person has favourites at hand in the list's order,
+// then what was used by frequency and recency, and never what they have no more,
+// or what AWS refused.
+func TestAtHand(t *testing.T) {
+	r := brokertest.New(t)
+	sess, now, s := r.SignIn(t), r.Clock, favourites(t, r)
 	day := 24 * time.Hour
-	store := &shelfStore{marked: []broker.AssignmentID{"id3", "gone", "id1"}, uses: []broker.Use{
-		{Role: "arn2", At: now.Add(-time.Hour)},                                                                             // once, now
-		{Role: "arn4", At: now.Add(-7 * day)}, {Role: "arn4", At: now.Add(-7 * day)}, {Role: "arn4", At: now.Add(-7 * day)}, // three times, a week ago
-		{Role: "arn5", At: now.Add(-70 * day)}, // once, long ago
-		{Role: "arn1", At: now},                // a favourite already
-		{Role: "lost", At: now},
-		{Role: "arn6", At: now.Add(time.Hour)}, // another node's clock is ahead
-	}}
-	s := access.NewFavourites(access.FavouritesConfig{Store: store, Now: func() time.Time { return now }})
-	got, err := s.Of(t.Context(), &broker.Session{}, shelfRoles(7))
+	for _, id := range []broker.AssignmentID{"id3", "gone", "id1"} {
+		if err := r.Store.SetFavourite(t.Context(), sess.Identity.Subject, id, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, u := range []struct {
+		role  broker.RoleARN
+		at    time.Time
+		state broker.RoleSessionState
+	}{
+		{"arn2", now.Add(-time.Hour), broker.RoleSessionLive}, // once, now
+		{"arn4", now.Add(-7 * day), broker.RoleSessionLive},   // three times, a week ago
+		{"arn4", now.Add(-7 * day), broker.RoleSessionLive},
+		{"arn4", now.Add(-7 * day), broker.RoleSessionLive},
+		{"arn5", now.Add(-70 * day), broker.RoleSessionLive}, // once, long ago
+		{"arn1", now, broker.RoleSessionLive},                // a favourite already
+		{"lost", now, broker.RoleSessionLive},
+		{"arn6", now.Add(time.Hour), broker.RoleSessionLive}, // another node's clock is ahead
+		{"arn0", now, broker.RoleSessionRefused},
+		{"arn0", now, broker.RoleSessionAsked},
+	} {
+		used(t, r, sess, u.role, u.at, u.state)
+	}
+	got, err := s.Of(t.Context(), sess, manyRoles(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,20 +93,58 @@ func TestShelf(t *testing.T) {
 	if diff := cmp.Diff([]string{"id4", "id6", "id2", "id5"}, assignmentIDs(got.Recent)); diff != "" {
 		t.Error(diff)
 	}
-	store.err = brokertest.ErrDown
-	if _, err := s.Of(t.Context(), &broker.Session{}, nil); broker.CodeOf(err) != broker.CodeUnavailable {
+	bob := *sess
+	bob.Identity.Subject.ID = "00u2"
+	if got, err := s.Of(t.Context(), &bob, manyRoles(7)); err != nil || len(got.Favourites)+len(got.Recent) != 0 {
+		t.Errorf("somebody else has %+v, %v", got, err)
+	}
+	r.Store.Down(true)
+	if _, err := s.Of(t.Context(), sess, nil); broker.CodeOf(err) != broker.CodeUnavailable {
 		t.Errorf("a store that is down: %v", err)
+	}
+}
+
+// TestOpen ensures that what may be open at AWS is listed, what is unknown too,
+// and not what was refused, has expired, or is somebody else's.
+func TestOpen(t *testing.T) {
+	r := brokertest.New(t)
+	sess := r.SignIn(t)
+	bob := *sess
+	bob.Identity.Subject.ID = "00u2"
+	used(t, r, sess, "live", r.Clock, broker.RoleSessionLive)
+	used(t, r, sess, "unknown", r.Clock.Add(-time.Minute), broker.RoleSessionAsked)
+	used(t, r, sess, "refused", r.Clock, broker.RoleSessionRefused)
+	used(t, r, sess, "expired", r.Clock.Add(-time.Hour), broker.RoleSessionLive)
+	used(t, r, &bob, "theirs", r.Clock, broker.RoleSessionLive)
+	rows, err := favourites(t, r).Open(t.Context(), sess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, row := range rows {
+		got = append(got, string(row.RoleARN))
+	}
+	if diff := cmp.Diff([]string{"live", "unknown"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
 // TestMark ensures that only one's own roles become favourites, not without end.
 func TestMark(t *testing.T) {
-	store := &shelfStore{}
-	s, as := access.NewFavourites(access.FavouritesConfig{Store: store}), shelfRoles(access.MaxFavourites+1)
+	r := brokertest.New(t)
+	sess := r.SignIn(t)
+	s, as := favourites(t, r), manyRoles(access.MaxFavourites+1)
 	mark := func(id broker.AssignmentID, on bool) broker.Code {
-		return broker.CodeOf(s.Mark(t.Context(), &broker.Session{}, as, id, on))
+		return broker.CodeOf(s.Mark(t.Context(), sess, as, id, on))
 	}
-	if code := mark("somebody else's", true); code != broker.CodeDenied || len(store.marked) != 0 {
+	marked := func() int {
+		all, err := r.Store.Favourites(t.Context(), sess.Identity.Subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if code := mark("somebody else's", true); code != broker.CodeDenied || marked() != 0 {
 		t.Errorf("a foreign role: %v", code)
 	}
 	for _, a := range as[:access.MaxFavourites] {
@@ -106,7 +161,7 @@ func TestMark(t *testing.T) {
 	if code := mark("gone", false); code != "" {
 		t.Errorf("taking away what one has no more: %v", code)
 	}
-	if code := mark(as[0].ID, false); code != "" || len(store.marked) != access.MaxFavourites-1 {
-		t.Errorf("taking away: %v, %d left", code, len(store.marked))
+	if code := mark(as[0].ID, false); code != "" || marked() != access.MaxFavourites-1 {
+		t.Errorf("taking away: %v, %d left", code, marked())
 	}
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,14 +16,12 @@ import (
 // Config holds what [Service] works with. All fields but Now are needed.
 type Config struct {
 	Judge      broker.AdminJudge
-	Sessions   *session.Book
+	Book       *session.Book
 	Log        broker.EventLog
-	Events     broker.Recorder
-	Identities broker.IdentityStore
+	Journal    *journal.Journal
+	Identities session.Identities
 	Roles      broker.RoleMapper
-	Traces     journal.Traces
-	Sealer     broker.Sealer
-	Now        func() time.Time
+	Now        func() time.Time // nil: time.Now
 }
 
 // Service is the use case of looking after rolegate and its people. Every method
@@ -30,13 +29,19 @@ type Config struct {
 // records what was looked at before it hands it out.
 type Service struct{ c Config }
 
-// New returns the use case.
-func New(c Config) *Service {
+// New returns the use case, or an error that says what is missing.
+func New(c Config) (*Service, error) {
+	if c.Judge == nil || c.Book == nil || c.Log == nil || c.Journal == nil || c.Identities.Store == nil || c.Roles == nil {
+		return nil, errors.New("admin: all but Now are needed")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{c: c}
+	return &Service{c}, nil
 }
+
+var errNoAdmin = broker.Errorf(broker.CodeDenied, "This part is for administrators, and you are not one of them.").
+	Fix("Administrators are named by the rule under admins in the configuration. Ask whoever keeps it.")
 
 // Enter returns nil for an administrator who proved a second factor.
 // CodeDenied, recorded, for everybody else; CodeStepUp without the proof.
@@ -46,11 +51,7 @@ func (a *Service) Enter(ctx context.Context, sess *broker.Session) error {
 		return err
 	}
 	if !ok {
-		if err := a.record(ctx, sess, broker.ActionAdminDenied, broker.OutcomeRefused, "", nil); err != nil {
-			return err
-		}
-		return broker.Errorf(broker.CodeDenied, "This part is for administrators, and you are none.").
-			Fix("Administrators are named by the rule under admins in the configuration. Ask whoever keeps it.")
+		return a.c.Journal.Refuse(ctx, journal.Entry{Action: broker.ActionAdminDenied, By: sess, Err: errNoAdmin})
 	}
 	if missing := (broker.Requirement{MFA: true}).Unmet(sess.Identity, a.c.Now()); missing != nil {
 		return (&broker.Error{Code: broker.CodeStepUp, StepUp: missing, Message: "The administrators' part needs a second factor, and your sign-in did not prove one."}).
@@ -59,13 +60,8 @@ func (a *Service) Enter(ctx context.Context, sess *broker.Session) error {
 	return nil
 }
 
-func (a *Service) record(ctx context.Context, sess *broker.Session, act broker.Action, o broker.Outcome, target string, detail map[string]string) error {
-	e := journal.NewEvent(ctx, a.c.Now(), act, o)
-	e.Actor, e.Username, e.Target, e.Detail = sess.Identity.Subject, sess.Identity.Username, broker.ShortText(target), detail
-	if o == broker.OutcomeRefused {
-		e.Code = broker.CodeDenied
-	}
-	return a.c.Events.Record(ctx, e)
+func (a *Service) record(ctx context.Context, sess *broker.Session, act broker.Action, target string, detail map[string]string) error {
+	return a.c.Journal.Record(ctx, journal.Entry{Action: act, By: sess, Target: broker.ShortText(target), Detail: detail})
 }
 
 // view enters and records what is looked at.
@@ -73,7 +69,7 @@ func (a *Service) view(ctx context.Context, sess *broker.Session, page, target s
 	if err := a.Enter(ctx, sess); err != nil {
 		return err
 	}
-	return a.record(ctx, sess, broker.ActionAdminView, broker.OutcomeOK, target, map[string]string{"page": page})
+	return a.record(ctx, sess, broker.ActionAdminView, target, map[string]string{"page": page})
 }
 
 // FoundTrace is a trace with the events of the same attempt.
@@ -89,7 +85,7 @@ func (a *Service) Trace(ctx context.Context, sess *broker.Session, id string) (F
 	if err := a.view(ctx, sess, "trace", id); err != nil {
 		return FoundTrace{}, err
 	}
-	t, err := a.c.Traces.Find(ctx, id)
+	t, err := a.c.Journal.Trace(ctx, id)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return FoundTrace{}, broker.Errorf(broker.CodeNotFound, "There is no trace with this id, or not any more.").
 			Fix("Traces are kept for a week. Check the words: it is three words and two digits.")
@@ -130,15 +126,7 @@ func (a *Service) query(ctx context.Context, q AuditQuery) ([]broker.EventRow, e
 
 // subjects are those that user names; at most twenty.
 func (a *Service) subjects(ctx context.Context, user string) ([]broker.Subject, error) {
-	rows, err := a.c.Identities.FindIdentities(ctx, strings.ToLower(broker.ShortText(user)))
-	if err != nil {
-		return nil, err
-	}
-	var out []broker.Subject
-	for _, r := range rows[:min(len(rows), 20)] {
-		out = append(out, r.Subject)
-	}
-	return out, nil
+	return a.c.Identities.Subjects(ctx, broker.ShortText(user), 20)
 }
 
 // Failures are the latest events that did not go well.
@@ -158,7 +146,7 @@ func (a *Service) Export(ctx context.Context, sess *broker.Session, q AuditQuery
 	if err := a.Enter(ctx, sess); err != nil {
 		return err
 	}
-	if err := a.record(ctx, sess, broker.ActionAdminExport, broker.OutcomeOK, q.Person, nil); err != nil {
+	if err := a.record(ctx, sess, broker.ActionAdminExport, q.Person, nil); err != nil {
 		return err
 	}
 	for n := 0; n < MaxExport; {
@@ -201,37 +189,26 @@ func (a *Service) List(ctx context.Context, sess *broker.Session, in PeopleSessi
 	if err := a.view(ctx, sess, "sessions", in.Person); err != nil {
 		return SessionList{}, err
 	}
-	total, err := a.c.Sessions.C.List.CountSessions(ctx)
-	if err != nil {
+	var out SessionList
+	var err error
+	if in.Person == "" {
+		out.Sessions, out.Next, out.Total, err = a.c.Book.Page(ctx, broker.SessionPage{Before: in.Before, Limit: in.Limit})
+		return out, err
+	}
+	if out.Total, err = a.c.Book.Count(ctx); err != nil {
 		return SessionList{}, err
 	}
-	out := SessionList{Total: total}
-	var rows []broker.SessionRow
-	if in.Person == "" {
-		if rows, err = a.c.Sessions.C.List.ListSessions(ctx, broker.SessionPage{Before: in.Before, Limit: in.Limit + 1}); err != nil {
-			return SessionList{}, err
-		}
-		if len(rows) > in.Limit {
-			rows = rows[:in.Limit]
-			out.Next = rows[in.Limit-1].Key
-		}
-	} else {
-		subs, err := a.subjects(ctx, in.Person)
+	if out.People, err = a.subjects(ctx, in.Person); err != nil {
+		return SessionList{}, err
+	}
+	for _, sub := range out.People {
+		more, err := a.c.Book.Of(ctx, sub)
 		if err != nil {
 			return SessionList{}, err
 		}
-		out.People = subs
-		for _, sub := range subs {
-			more, err := a.c.Sessions.Of(ctx, sub)
-			if err != nil {
-				return SessionList{}, err
-			}
-			slices.Reverse(more)
-			rows = append(rows, more[:min(len(more), session.MaxOwn)]...)
-		}
+		out.Sessions = append(out.Sessions, more...)
 	}
-	out.Sessions, err = a.c.Sessions.Describe(rows)
-	return out, err
+	return out, nil
 }
 
 // End ends one session of anybody. CodeNotFound when it has ended.
@@ -239,14 +216,7 @@ func (a *Service) End(ctx context.Context, sess *broker.Session, key string) err
 	if err := a.Enter(ctx, sess); err != nil {
 		return err
 	}
-	row, err := a.c.Sessions.C.Store.Session(ctx, key)
-	if broker.CodeOf(err) == broker.CodeNotFound {
-		return broker.Errorf(broker.CodeNotFound, "This session has ended already.").Fix("Reload the list.")
-	}
-	if err != nil {
-		return err
-	}
-	return a.c.Sessions.End(ctx, sess, row)
+	return a.c.Book.EndOne(ctx, sess, broker.Subject{}, key)
 }
 
 // Revoke ends every session of the subject that has begun until now.
@@ -254,7 +224,8 @@ func (a *Service) Revoke(ctx context.Context, sess *broker.Session, sub broker.S
 	if err := a.Enter(ctx, sess); err != nil {
 		return err
 	}
-	return a.c.Sessions.RevokeAs(ctx, sess, sub)
+	_, err := a.c.Book.RevokeAs(ctx, sess, sub)
+	return err
 }
 
 // Explained is a person's last sign-in and why they have what they have.
@@ -272,7 +243,7 @@ func (a *Service) Explain(ctx context.Context, sess *broker.Session, user string
 	if user == "" {
 		return nil, nil
 	}
-	ids, err := session.Recorded(ctx, a.c.Identities, a.c.Sealer, broker.ShortText(user))
+	ids, err := a.c.Identities.Find(ctx, broker.ShortText(user))
 	if err != nil {
 		return nil, err
 	}
@@ -302,11 +273,11 @@ func (a *Service) Everybody(ctx context.Context, sess *broker.Session) ([]broker
 	if err := a.Enter(ctx, sess); err != nil {
 		return nil, err
 	}
-	ids, err := session.Recorded(ctx, a.c.Identities, a.c.Sealer, "")
+	ids, err := a.c.Identities.Find(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := a.record(ctx, sess, broker.ActionSimulate, broker.OutcomeOK, "", map[string]string{"people": strconv.Itoa(len(ids))}); err != nil {
+	if err := a.record(ctx, sess, broker.ActionSimulate, "", map[string]string{"people": strconv.Itoa(len(ids))}); err != nil {
 		return nil, err
 	}
 	return ids, nil

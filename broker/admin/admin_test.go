@@ -38,11 +38,11 @@ func TestEveryAdminUseAsks(t *testing.T) {
 		}
 		sess.Identity.MFA = true
 		if name != "end" && name != "revoke" {
-			r.Mem.NoEvents = true
+			r.Store.LoseEvents(true)
 			if err := use(); broker.CodeOf(err) != broker.CodeUnavailable {
 				t.Errorf("%s without an event: %v", name, err)
 			}
-			r.Mem.NoEvents = false
+			r.Store.LoseEvents(false)
 		}
 	}
 }

@@ -60,9 +60,9 @@ func DueCertificates(now time.Time, all []CertificateEnd) []CertificateAlarm {
 // CertificateAlarms tells once per threshold that a certificate ends: once for
 // all nodes and restarts, as the store remembers it.
 type CertificateAlarms struct {
-	State  broker.StateStore
-	Events broker.Recorder
-	Now    func() time.Time // nil: time.Now
+	State   broker.StateStore
+	Journal *journal.Journal
+	Now     func() time.Time // nil: time.Now
 }
 
 // Raise records an event for each alarm that is due and was not raised before,
@@ -83,12 +83,11 @@ func (a CertificateAlarms) Raise(ctx context.Context, all []CertificateEnd) ([]C
 		if !fresh {
 			continue
 		}
-		e := journal.NewEvent(ctx, now, broker.ActionCertificate, broker.OutcomeWarning)
-		e.Target = string(x.Provider)
+		e := journal.Entry{Action: broker.ActionCertificate, Warning: true, Target: string(x.Provider)}
 		e.Detail = map[string]string{
 			"use": x.Use, "fingerprint": x.Fingerprint, "not_after": x.NotAfter.UTC().Format(time.RFC3339), "days": strconv.Itoa(x.Days),
 		}
-		if err := a.Events.Record(ctx, e); err != nil {
+		if err := a.Journal.Record(ctx, e); err != nil {
 			// Not told: forget it. If that fails too, the log line of this
 			// error is all that is left of the alarm.
 			_, _ = a.State.Take(context.WithoutCancel(ctx), key)

@@ -21,7 +21,7 @@ func TestCertificateAlarms(t *testing.T) {
 	// Every call is that of a node that just started: only the store is the same.
 	raise := func(at time.Time, all ...admin.CertificateEnd) string {
 		t.Helper()
-		alarms, err := admin.CertificateAlarms{State: r.Mem, Events: r.Mem, Now: func() time.Time { return at }}.Raise(t.Context(), all)
+		alarms, err := admin.CertificateAlarms{State: r.Store, Journal: r.Broker().Journal, Now: func() time.Time { return at }}.Raise(t.Context(), all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,10 +55,10 @@ func TestCertificateAlarms(t *testing.T) {
 	if got := raise(now, renewed); got != "dd 30" {
 		t.Errorf("another certificate in its place: %q", got)
 	}
-	e := r.Mem.Events[0]
-	if len(r.Mem.Events) != 6 || e.Action != broker.ActionCertificate || e.Outcome != broker.OutcomeWarning || e.Target != "okta" ||
+	e := r.Store.AllEvents()[0]
+	if len(r.Store.AllEvents()) != 6 || e.Action != broker.ActionCertificate || e.Outcome != broker.OutcomeWarning || e.Target != "okta" ||
 		e.Detail["use"] != "idp-signing" || e.Detail["days"] != "60" || e.Detail["fingerprint"] != "aa" || e.Detail["not_after"] == "" {
-		t.Errorf("%d events, the first %+v", len(r.Mem.Events), e)
+		t.Errorf("%d events, the first %+v", len(r.Store.AllEvents()), e)
 	}
 }
 
@@ -66,13 +66,13 @@ func TestCertificateAlarms(t *testing.T) {
 // recorded comes again.
 func TestCertificateAlarmIsNotLost(t *testing.T) {
 	r := brokertest.New(t)
-	a := admin.CertificateAlarms{State: r.Mem, Events: r.Mem, Now: r.Mem.Now}
+	a := admin.CertificateAlarms{State: r.Store, Journal: r.Broker().Journal, Now: r.Now}
 	ends := []admin.CertificateEnd{{Use: "tls", Fingerprint: "aa", NotAfter: r.Clock.Add(day)}}
-	r.Mem.NoEvents = true
+	r.Store.LoseEvents(true)
 	if raised, err := a.Raise(t.Context(), ends); err == nil || len(raised) != 0 {
 		t.Errorf("raised %v without an event: %v", raised, err)
 	}
-	r.Mem.NoEvents = false
+	r.Store.LoseEvents(false)
 	if raised, err := a.Raise(t.Context(), ends); err != nil || len(raised) != 1 {
 		t.Errorf("raised %v %v", raised, err)
 	}

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -15,8 +16,11 @@ type AWS struct {
 	Asserted  []broker.AssertionRequest
 	Assumed   []broker.AssumeRoleRequest
 	AssumeErr error
-	Admins    string // the group of administrators
+	Assuming  func(context.Context) // done inside of AssumeRole; nil: nothing
+	Admins    string                // the group of administrators
 	Now       func() time.Time
+
+	mu sync.Mutex // of what was asserted and assumed
 }
 
 func (a *AWS) Identity(_ context.Context, auth broker.Authentication) (broker.Identity, error) {
@@ -41,12 +45,19 @@ func (a *AWS) Missing(_ context.Context, _ broker.Identity, account, role string
 }
 
 func (a *AWS) Assert(_ context.Context, r broker.AssertionRequest) (broker.Assertion, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.Asserted = append(a.Asserted, r)
 	return broker.Assertion{Kind: r.Via, Raw: broker.NewSecret("raw-assertion"), ID: "_a1", Subject: r.Subject.Opaque()}, nil
 }
 
-func (a *AWS) AssumeRole(_ context.Context, r broker.AssumeRoleRequest) (broker.RoleSession, error) {
+func (a *AWS) AssumeRole(ctx context.Context, r broker.AssumeRoleRequest) (broker.RoleSession, error) {
+	a.mu.Lock()
 	a.Assumed = append(a.Assumed, r)
+	a.mu.Unlock()
+	if a.Assuming != nil {
+		a.Assuming(ctx)
+	}
 	if a.AssumeErr != nil {
 		return broker.RoleSession{}, a.AssumeErr
 	}

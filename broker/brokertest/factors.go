@@ -1,61 +1,12 @@
 package brokertest
 
 import (
-	"context"
-	"slices"
 	"time"
 
 	"github.com/pquerna/otp/totp"
 
 	"github.com/rolegate/rolegate/broker"
 )
-
-func (m *Memory) Factors(_ context.Context, s broker.Subject) ([]broker.FactorRow, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []broker.FactorRow
-	for _, r := range m.FactorRows {
-		if r.Subject == s {
-			out = append(out, r)
-		}
-	}
-	return out, m.check()
-}
-
-func (m *Memory) AddFactors(_ context.Context, rows ...broker.FactorRow) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.FactorRows = append(m.FactorRows, rows...)
-	return m.check()
-}
-
-func (m *Memory) SwapFactor(_ context.Context, r broker.FactorRow) (bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i, x := range m.FactorRows {
-		if x.ID == r.ID && x.Version == r.Version && x.Subject == r.Subject {
-			m.FactorRows[i] = r
-			m.FactorRows[i].Version++
-			return true, m.check()
-		}
-	}
-	return false, m.check()
-}
-
-func (m *Memory) DeleteFactor(_ context.Context, s broker.Subject, id string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.FactorRows = slices.DeleteFunc(m.FactorRows, func(r broker.FactorRow) bool { return r.Subject == s && r.ID == id })
-	return m.check()
-}
-
-func (m *Memory) DeleteFactors(_ context.Context, s broker.Subject) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := len(m.FactorRows)
-	m.FactorRows = slices.DeleteFunc(m.FactorRows, func(r broker.FactorRow) bool { return r.Subject == s })
-	return n - len(m.FactorRows), m.check()
-}
 
 // Codes checks real codes with another implementation than ours.
 type Codes struct{}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/admin"
 	"github.com/rolegate/rolegate/broker/factor"
-	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/session"
@@ -50,7 +50,7 @@ func (r *Rig) CLI(t *testing.T) program.Client {
 func (r *Rig) Unasked(t *testing.T, relay string, binding broker.Secret) (*signin.Arrival, error) {
 	t.Helper()
 	out, _, err := r.In.Finish(t.Context(), signin.Answer{Provider: "okta", State: relay, Binding: binding})
-	if !out.Token.IsZero() || len(r.Mem.Sessions) != 0 {
+	if !out.Token.IsZero() || len(r.Store.Sessions()) != 0 {
 		t.Fatal("a session without the person's word")
 	}
 	return out.Arrival, err
@@ -67,11 +67,9 @@ func NewFactorRig(t *testing.T, policy broker.MFAPolicy) *FactorRig {
 	t.Helper()
 	r := New(t)
 	r.IdP.Auth.AuthnContext, r.IdP.Auth.AuthnInstant = broker.AuthnContext{}, r.Clock
-	x := &FactorRig{Rig: r}
-	x.F = factor.New(factor.Config{
-		Store: r.Mem, State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: Sealer{}, Passkeys: Passkeys{}, Codes: Codes{},
-		Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": policy}, Now: func() time.Time { return r.Clock },
-	})
+	r.Policy = policy
+	r.Limit(t, nil)
+	x := &FactorRig{Rig: r, F: r.Factor}
 	x.SignIn(t)
 	return x
 }
@@ -120,9 +118,10 @@ func WantCode(t *testing.T, what string, want broker.Code, err error) {
 	}
 }
 
-// Limiter is one node's, over the rig's store.
-func (r *Rig) Limiter(limits map[limit.Kind]limit.Rate) *limit.Limiter {
-	return limit.New(limit.Config{State: r.Mem, Events: r.Mem, Limits: limits, Now: r.Mem.Now})
+// Limiter returns the limiter of one more node.
+func (r *Rig) Limiter(t testing.TB, rates map[limit.Kind]limit.Rate) *limit.Limiter {
+	t.Helper()
+	return r.Node(t, rates).Limiter
 }
 
 func From(t testing.TB, address string) context.Context {
@@ -163,7 +162,7 @@ func (r *Rig) As(t *testing.T, id, name, index string) *broker.Session {
 	return r.SignIn(t)
 }
 
-func (r *Rig) Alive(s *broker.Session) bool { _, ok := r.Mem.Sessions[s.Key]; return ok }
+func (r *Rig) Alive(s *broker.Session) bool { _, ok := r.Store.Sessions()[s.Key]; return ok }
 
 func Named(name, index string) broker.SessionFilter {
 	return broker.SessionFilter{Provider: "okta", NameID: name, SessionIndex: index}
@@ -199,7 +198,7 @@ var Ends = []struct {
 		return err
 	}},
 	{"factors reset", func(t *testing.T, r *FactorRig, sess *broker.Session) error {
-		_, err := r.F.Reset(t.Context(), "admin", sess.Identity.Subject)
+		_, err := r.Broker().Resetter.Reset(t.Context(), "admin", sess.Identity.Subject)
 		return err
 	}},
 }
@@ -211,7 +210,7 @@ func Endable(t *testing.T) *FactorRig {
 	r.AWS.Admins = "g"
 	r.EnrolApp(t)
 	r.Clock = r.Clock.Add(time.Minute)
-	clear(r.Mem.Sessions)
+	r.Store.DropSessions()
 	r.IdP.Auth.NameID, r.IdP.Auth.SessionIndex = "alice", "i1"
 	r.SignIn(t)
 	return r
@@ -221,56 +220,96 @@ func (r *FactorRig) WantOver(t *testing.T, token broker.Secret) {
 	t.Helper()
 	_, err := r.Acc.Authenticate(t.Context(), token)
 	WantCode(t, "the session that was ended", broker.CodeUnauthenticated, err)
-	for _, row := range r.Mem.Sessions {
-		if row.CreatedAt.After(r.Mem.Revoked[row.Subject]) {
-			t.Errorf("the session of %s lives", row.Subject)
+	for _, row := range r.Store.Sessions() {
+		if _, err := r.People.Live(t.Context(), row.Key); broker.CodeOf(err) != broker.CodeNotFound {
+			t.Errorf("the session of %s lives: %v", row.Subject, err)
 		}
 	}
 }
 
-// Rig is a whole broker on fakes.
+// Rig is a person, an identity provider, and a whole broker with AWS behind it.
+// The provider and AWS are fakes, as they are at the network's edge; the store and
+// everything else are real.
 type Rig struct {
-	Clock time.Time
-	Mem   *Memory
-	IdP   *IdP
-	AWS   *AWS
-	In    *signin.Service
-	Acc   *access.Service
-	Out   *signin.Logout
-	Bye   *Leaver
-
+	Clock  time.Time
+	Store  *Store
+	IdP    *IdP
+	Bye    *Leaver // the same with a logout
+	AWS    *AWS
+	Policy broker.MFAPolicy // of Okta
 	Limits broker.SessionLimits
+	State  broker.StateStore // nil: the store's
+	ahead  atomic.Int64      // of Clock
+
+	node   *Broker
+	In     *signin.Service
+	Acc    *access.Service
+	Out    *signin.Logout
 	People *session.Book
 	Admin  *admin.Service
 	Dev    *program.Service
+	Factor *factor.Service
 }
 
-func New(t *testing.T) *Rig {
+// New makes a rig without limits.
+func New(t testing.TB) *Rig {
 	t.Helper()
-	r := &Rig{Clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
-	r.Mem = &Memory{
-		Now: func() time.Time { return r.Clock }, State: map[string][]byte{}, Expires: map[string]time.Time{}, Sessions: map[string]broker.SessionRow{}, Replaced: map[string]string{},
-		Names: map[string]broker.Subject{}, Ids: map[broker.Subject]broker.IdentityRow{},
-	}
+	r := &Rig{Clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), Policy: broker.MFAPolicy{AuthnContext: [][]string{{"mfa"}}}}
+	r.Store = NewStore(t, r.Now)
 	r.IdP = &IdP{Auth: broker.Authentication{
 		Subject:      broker.Subject{Provider: "okta", ID: "00u1"},
 		Claims:       broker.Claims{"username": {"alice"}, "email": {"alice@example.com"}, "groups": {"g"}},
 		AuthnContext: broker.AuthnContext{ACR: "mfa"}, AuthnInstant: r.Clock,
 		ReplayID: "_assertion1", ReplayExpires: r.Clock.Add(5 * time.Minute),
 	}}
-	r.AWS = &AWS{Now: r.Mem.Now, Granted: []broker.Assignment{{
+	r.AWS = &AWS{Now: r.Now, Granted: []broker.Assignment{{
 		ID: broker.NewAssignmentID("111122223333", "Admin", broker.ViaSAML), Role: "Admin", Via: broker.ViaSAML,
 		Account: broker.Account{ID: "111122223333", Name: "prod"}, RoleARN: "arn:aws:iam::111122223333:role/Admin",
 		MaxDuration: time.Hour, Rules: []string{"admins"},
 	}}}
 	r.Bye = &Leaver{IdP: r.IdP}
-	r.Limit(nil)
-	r.Dev = program.New(program.Config{State: r.Mem, Sessions: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now})
-	r.Out = signin.NewLogout(signin.LogoutConfig{
-		Providers: r.In.Providers(), State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: Sealer{}, Now: r.Mem.Now,
-	})
+	r.Limit(t, nil)
 	return r
 }
+
+// Now is the rig's clock.
+func (r *Rig) Now() time.Time { return r.Clock.Add(time.Duration(r.ahead.Load())) }
+
+// Advance moves the clock on while something else looks at it.
+func (r *Rig) Advance(d time.Duration) { r.ahead.Add(int64(d)) }
+
+// Providers are the rig's three: Okta, and two more with the same fakes.
+func (r *Rig) Providers() []broker.Provider {
+	return []broker.Provider{
+		{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.Bye, MFA: r.Policy},
+		{ID: "other", Name: "Other", IdP: r.IdP},
+		{ID: "third", Name: "Third", IdP: r.Bye},
+	}
+}
+
+// Node builds one more node over the rig's store, with changes if there are any.
+func (r *Rig) Node(t testing.TB, rates map[limit.Kind]limit.Rate, changes ...func(*Parts)) *Broker {
+	t.Helper()
+	p := Parts{
+		Store: r.Store, State: r.State, Providers: r.Providers(), Mapper: r.AWS, Rules: r.AWS, Admins: r.AWS, Asserter: r.AWS, Assumer: r.AWS,
+		Passkeys: Passkeys{}, Codes: Codes{}, Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.IdP},
+		Limits: r.Limits, Rates: rates, PortalURL: "https://sso.example.com", Now: r.Now,
+	}
+	for _, change := range changes {
+		change(&p)
+	}
+	return Build(t, p)
+}
+
+// Limit builds the rig's node anew, with limits; nil: none but of guesses.
+func (r *Rig) Limit(t testing.TB, rates map[limit.Kind]limit.Rate) {
+	t.Helper()
+	b := r.Node(t, rates)
+	r.node, r.In, r.Acc, r.Out, r.People, r.Admin, r.Dev, r.Factor = b, b.SignIn, b.Access, b.Logout, b.Book, b.Admin, b.Program, b.Factor
+}
+
+// Broker is the rig's node.
+func (r *Rig) Broker() *Broker { return r.node }
 
 func (r *Rig) Begin(t *testing.T) signin.Begun {
 	t.Helper()
@@ -302,35 +341,9 @@ func (r *Rig) SignIn(t *testing.T) *broker.Session {
 
 func (r *Rig) LastEvent(t *testing.T) broker.Event {
 	t.Helper()
-	if len(r.Mem.Events) == 0 {
+	all := r.Store.AllEvents()
+	if len(all) == 0 {
 		t.Fatal("no event was recorded")
 	}
-	return r.Mem.Events[len(r.Mem.Events)-1]
-}
-
-// Limit makes the use cases with limits; nil: none.
-func (r *Rig) Limit(limits map[limit.Kind]limit.Rate) {
-	now, l := r.Mem.Now, r.Limiter(limits)
-	r.In = signin.New(signin.Config{
-		Providers: []broker.Provider{
-			{ID: "okta", Name: "Okta", EmailDomains: []string{"example.com"}, IdP: r.Bye,
-				MFA: broker.MFAPolicy{AuthnContext: [][]string{{"urn:mfa"}}}},
-			{ID: "other", Name: "Other", IdP: r.IdP},
-			{ID: "third", Name: "Third", IdP: r.Bye},
-		},
-		Mapper: r.AWS, State: r.Mem, Sessions: r.Mem, Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: Sealer{}, Limiter: l, Limits: r.Limits, Now: now,
-	})
-	r.Acc = access.New(access.Config{
-		Sessions: r.Mem, Roles: r.AWS, Asserter: r.AWS, Assumer: r.AWS, Identities: r.Mem, Events: r.Mem, Sealer: Sealer{},
-		Refreshers: map[broker.ProviderID]broker.TokenRefresher{"okta": r.IdP}, PortalURL: "https://sso.example.com",
-		Limiter: l, Limits: r.Limits, Admins: r.AWS, Now: now,
-	})
-	people := session.New(session.Config{
-		Store: r.Mem, List: r.Mem, Revoker: r.Mem, Events: r.Mem, Sealer: Sealer{}, Limits: r.Limits, Now: now,
-	})
-	r.People = people
-	r.Admin = admin.New(admin.Config{
-		Judge: r.AWS, Sessions: people, Log: r.Mem, Events: r.Mem, Identities: r.Mem, Roles: r.AWS,
-		Traces: journal.Traces{State: r.Mem, Now: now}, Sealer: Sealer{}, Now: now,
-	})
+	return all[len(all)-1]
 }

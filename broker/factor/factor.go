@@ -15,6 +15,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/broker/session"
 )
 
@@ -24,27 +25,20 @@ const (
 	// old the use of an existing factor.
 	FreshAuth = 10 * time.Minute
 	// ChallengeTTL is how long a begun ceremony waits for its answer.
-	ChallengeTTL = 5 * time.Minute
-	// maxFactorTries wrong answers are free; then one more comes every tryEvery. A
-	// right one clears them.
-	maxFactorTries = 5
-	tryEvery       = 5 * time.Minute
-
+	ChallengeTTL    = 5 * time.Minute
 	maxFactors      = 10
 	recoveryCodes   = 10
 	maxFactorName   = 60
 	maxFactorAnswer = 16 << 10
 )
 
-// Config holds what [Service] works with. All fields but Now and Rand
-// are needed.
+// Config holds what [Service] works with. All fields but Now and Rand are needed.
 type Config struct {
 	Store    broker.FactorStore
-	State    broker.StateStore
-	Sessions broker.SessionStore
-	Finder   broker.SessionFinder
-	Events   broker.Recorder
-	Sealer   broker.Sealer
+	Kept     session.Sealed
+	Book     *session.Book
+	Journal  *journal.Journal
+	Limiter  *limit.Limiter
 	Passkeys broker.Passkeys
 	Codes    broker.OneTimeCodes
 	Policies map[broker.ProviderID]broker.MFAPolicy
@@ -55,20 +49,21 @@ type Config struct {
 // Service is the use case of rolegate's own second factor: enrolment, use,
 // removal and reset. It takes the place of proof that an identity provider
 // cannot give; where none is allowed for a provider, every method refuses.
-type Service struct {
-	c    Config
-	kept session.Sealed
-}
+type Service struct{ c Config }
 
-// New returns the use case.
-func New(c Config) *Service {
+// New returns the use case, or an error that says what is missing.
+func New(c Config) (*Service, error) {
+	if c.Store == nil || c.Kept.State == nil || c.Kept.Sealer == nil || c.Book == nil || c.Journal == nil || c.Limiter == nil ||
+		c.Passkeys == nil || c.Codes == nil || c.Policies == nil {
+		return nil, errors.New("factor: all but Now and Rand are needed")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Service{c: c, kept: session.Sealed{State: c.State, Sealer: c.Sealer}}
+	return &Service{c}, nil
 }
 
 // Factor is what may be shown of an enrolled factor.
@@ -207,8 +202,8 @@ func (f *Service) prove(ctx context.Context, sess *broker.Session, kind broker.F
 		return Proven{}, err
 	}
 	// The row may have changed since it was read: its tokens, or its end.
-	next, err := session.Load(ctx, f.c.Sessions, f.c.Sealer, sess.Key)
-	if broker.CodeOf(err) == broker.CodeNotFound || err == nil && session.Over(next, f.c.Now()) {
+	next, err := f.c.Book.Live(ctx, sess.Key)
+	if broker.CodeOf(err) == broker.CodeNotFound {
 		return Proven{}, ended.Because(err)
 	}
 	if err != nil {
@@ -219,11 +214,7 @@ func (f *Service) prove(ctx context.Context, sess *broker.Session, kind broker.F
 	next.Identity.MFA = true
 	amr := slices.DeleteFunc(slices.Clone(next.Identity.AuthnContext.AMR), broker.IsOwnAMR)
 	next.Identity.AuthnContext.AMR = append(amr, kind.AMR())
-	newRow, err := session.Encode(next, f.c.Sealer)
-	if err != nil {
-		return Proven{}, err
-	}
-	err = f.c.Sessions.ReplaceSession(ctx, sess.Key, newRow)
+	err = f.c.Book.Replace(ctx, sess.Key, next)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return Proven{}, ended.Because(err)
 	}
@@ -238,14 +229,14 @@ func (f *Service) seal(r *broker.FactorRow, body any) error {
 	if err != nil {
 		return fmt.Errorf("broker: encode factor: %w", err)
 	}
-	if r.Body, err = f.c.Sealer.Seal(b, factorKey(*r)); err != nil {
+	if r.Body, err = f.c.Kept.Sealer.Seal(b, factorKey(*r)); err != nil {
 		return fmt.Errorf("broker: seal factor: %w", err)
 	}
 	return nil
 }
 
 func (f *Service) open(r broker.FactorRow, body any) error {
-	b, err := f.c.Sealer.Open(r.Body, factorKey(r))
+	b, err := f.c.Kept.Sealer.Open(r.Body, factorKey(r))
 	if err != nil {
 		return fmt.Errorf("broker: open factor: %w", err)
 	}
@@ -260,91 +251,32 @@ func factorKey(r broker.FactorRow) string {
 	return "factor/" + string(r.Kind) + "/" + r.ID + "/" + r.Subject.String()
 }
 
-// tries is the leaky bucket of wrong answers.
-type tries struct {
-	Count int       `json:"count"`
-	At    time.Time `json:"at"` // when Count was right
-}
-
 // reserve counts a try before it is judged, so that many at once are many.
 // CodeRateLimited when there were too many: the lock opens by itself, one try
 // at a time. The count is per person and not per session or address.
-func (f *Service) reserve(ctx context.Context, s broker.Subject) error {
-	key, now := triesKey(s), f.c.Now()
-	ttl := (maxFactorTries + 1) * tryEvery
-	for range 20 {
-		old, err := f.c.State.Get(ctx, key)
-		if err != nil && broker.CodeOf(err) != broker.CodeNotFound {
-			return err
-		}
-		var t tries
-		if err == nil {
-			if err := json.Unmarshal(old, &t); err != nil {
-				return fmt.Errorf("broker: decode tries: %w", err)
-			}
-		}
-		if drained := int(now.Sub(t.At) / tryEvery); drained > 0 {
-			t.Count = max(0, t.Count-drained)
-			t.At = t.At.Add(time.Duration(drained) * tryEvery)
-		}
-		if t.Count >= maxFactorTries {
-			wait := t.At.Add(tryEvery).Sub(now)
-			return broker.Errorf(broker.CodeRateLimited, "There were too many wrong answers to the second factor.").
-				Fix("Wait %d minutes, then try again.", int(wait/time.Minute)+1)
-		}
-		if t.Count == 0 {
-			t.At = now
-		}
-		t.Count++
-		b, encErr := json.Marshal(t)
-		if encErr != nil {
-			return fmt.Errorf("broker: encode tries: %w", encErr)
-		}
-		var done bool
-		if err != nil {
-			done, err = f.c.State.PutIfAbsent(ctx, key, b, ttl)
-		} else {
-			done, err = f.c.State.Swap(ctx, key, old, b, ttl)
-		}
-		if err != nil || done {
-			return err
-		}
+func (f *Service) reserve(ctx context.Context, sess *broker.Session) error {
+	err := f.c.Limiter.Guess(ctx, limit.Factor, sess, sess.Identity.Subject.String())
+	if e, ok := errors.AsType[*broker.Error](err); ok && e.Code == broker.CodeRateLimited {
+		full := broker.Errorf(broker.CodeRateLimited, "There were too many wrong answers to the second factor.").
+			Fix("Wait %d minutes, then try again.", int(e.RetryAfter/time.Minute)+1)
+		full.RetryAfter = e.RetryAfter
+		return full.Because(err)
 	}
-	return broker.Errorf(broker.CodeRateLimited, "There are too many tries at once.").Fix("Wait a minute, then try again.")
+	return err
 }
 
 // forgive clears the tries after a right answer.
 func (f *Service) forgive(ctx context.Context, s broker.Subject) error {
-	_, err := f.c.State.Take(ctx, triesKey(s))
-	if broker.CodeOf(err) == broker.CodeNotFound {
-		return nil
-	}
-	return err
+	return f.c.Limiter.Forgive(ctx, limit.Factor, s.String())
 }
-
-func triesKey(s broker.Subject) string { return "mfa-tries/" + broker.NewSecret(s.String()).Hash() }
 
 // refuse records the event of a refusal and returns the error.
 func (f *Service) refuse(ctx context.Context, sess *broker.Session, act broker.Action, kind broker.FactorKind, err error) error {
-	e := f.event(ctx, sess, act, journal.OutcomeOf(err))
-	e.Code, e.Target = broker.CodeOf(err), string(kind)
-	e.Detail = map[string]string{"reason": broker.Message(err)}
-	if recErr := f.c.Events.Record(ctx, e); recErr != nil {
-		return recErr
-	}
-	return err
+	return f.c.Journal.Refuse(ctx, journal.Entry{Action: act, By: sess, Target: string(kind), Err: err})
 }
 
 func (f *Service) record(ctx context.Context, sess *broker.Session, act broker.Action, kind broker.FactorKind, detail map[string]string) error {
-	e := f.event(ctx, sess, act, broker.OutcomeOK)
-	e.Target, e.Detail = string(kind), detail
-	return f.c.Events.Record(ctx, e)
-}
-
-func (f *Service) event(ctx context.Context, sess *broker.Session, act broker.Action, o broker.Outcome) broker.Event {
-	e := journal.NewEvent(ctx, f.c.Now(), act, o)
-	e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
-	return e
+	return f.c.Journal.Record(ctx, journal.Entry{Action: act, By: sess, Target: string(kind), Detail: detail})
 }
 
 // Remove takes a factor away, under the conditions of [Service.MayChange]. With
@@ -371,33 +303,6 @@ func (f *Service) Remove(ctx context.Context, sess *broker.Session, id string) e
 		return err
 	}
 	return f.c.Store.DeleteFactor(ctx, sub, id)
-}
-
-// Reset takes all factors of a person away, for who lost them, and ends their
-// sessions; by names the administrator. It returns how many factors went.
-func (f *Service) Reset(ctx context.Context, by string, s broker.Subject) (int, error) {
-	if s.IsZero() {
-		return 0, errors.New("broker: reset of an incomplete subject")
-	}
-	e := journal.NewEvent(ctx, f.c.Now(), broker.ActionMFAReset, broker.OutcomeOK)
-	e.Username, e.Target = by, s.String()
-	if err := f.c.Events.Record(ctx, e); err != nil {
-		return 0, err
-	}
-	n, err := f.c.Store.DeleteFactors(ctx, s)
-	if err != nil {
-		return 0, err
-	}
-	rows, err := f.c.Finder.FindSessions(ctx, broker.SessionFilter{Provider: s.Provider, SubjectID: s.ID})
-	if err != nil {
-		return n, err
-	}
-	for _, r := range rows {
-		if err := f.c.Sessions.DeleteSession(ctx, r.Key); err != nil {
-			return n, err
-		}
-	}
-	return n, f.forgive(ctx, s)
 }
 
 var recoveryBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

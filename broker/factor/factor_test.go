@@ -38,13 +38,13 @@ func TestFactorRaisesTheSession(t *testing.T) {
 	if err != nil || !s.Identity.MFA || s.Own == nil || s.Own.Kind != broker.FactorCode || !slices.Contains(s.Identity.AuthnContext.AMR, "rolegate:otp") {
 		t.Fatalf("session %+v, %v", s, err)
 	}
-	if _, ok := r.Mem.Sessions[before]; ok {
+	if _, ok := r.Store.Sessions()[before]; ok {
 		t.Error("the old token still works")
 	}
 	if e := r.LastEvent(t); e.Action != broker.ActionMFAUse || e.Outcome != broker.OutcomeOK || e.Actor.ID != "00u1" {
 		t.Errorf("event %+v", e)
 	}
-	for _, row := range r.Mem.FactorRows {
+	for _, row := range r.Store.AllFactors() {
 		if len(row.Body) == 0 || slices.Contains([]string{brokertest.TestKey}, string(row.Body)) {
 			t.Error("a factor is not sealed")
 		}
@@ -94,8 +94,16 @@ func TestAttackBruteForce(t *testing.T) {
 		_, err := r.F.UseCode(t.Context(), r.Sess, "00000x")
 		brokertest.WantCode(t, fmt.Sprint("wrong answer ", i), broker.CodeUnauthenticated, err)
 	}
-	_, err := r.F.UseCode(t.Context(), r.Sess, r.Code(t))
-	brokertest.WantCode(t, "a right answer behind the lock", broker.CodeRateLimited, err)
+	before := len(r.Store.AllEvents())
+	for range 3 {
+		_, err := r.F.UseCode(t.Context(), r.Sess, r.Code(t))
+		brokertest.WantCode(t, "a right answer behind the lock", broker.CodeRateLimited, err)
+	}
+	// One event says so, in the name of who tried.
+	events := r.Store.AllEvents()[before:]
+	if len(events) != 1 || events[0].Action != broker.ActionLimit || events[0].Actor.ID != "00u1" || events[0].Target != "factor" {
+		t.Errorf("events %+v", events)
+	}
 	r.Clock = r.Clock.Add(5 * time.Minute)
 	if _, err := r.F.UseCode(t.Context(), r.Sess, r.Code(t)); err != nil {
 		t.Errorf("after the lock decayed: %v", err)
@@ -193,13 +201,13 @@ func TestAttackEnrolmentWithAStolenSession(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := brokertest.NewFactorRig(t, brokertest.Allowed)
 			tt.change(t, r)
-			before := len(r.Mem.FactorRows)
+			before := len(r.Store.AllFactors())
 			_, err := r.F.EnrolCode(t.Context(), r.Sess)
 			brokertest.WantCode(t, "app", broker.CodeStepUp, err)
 			_, _, err = r.F.EnrolPasskey(t.Context(), r.Sess)
 			brokertest.WantCode(t, "passkey", broker.CodeStepUp, err)
 			brokertest.WantCode(t, "removal", broker.CodeStepUp, r.F.Remove(t.Context(), r.Sess, "x"))
-			if len(r.Mem.FactorRows) != before {
+			if len(r.Store.AllFactors()) != before {
 				t.Error("the factors changed")
 			}
 			if e := r.LastEvent(t); e.Outcome != broker.OutcomeRefused || e.Action != broker.ActionMFARemove {
@@ -260,9 +268,7 @@ func TestAttackFactorOfAnotherPerson(t *testing.T) {
 	mallory.Identity.Subject.ID = "00u2"
 	_, err := r.F.UseCode(t.Context(), &mallory, r.Code(t))
 	brokertest.WantCode(t, "code of another person", broker.CodeUnauthenticated, err)
-	for i := range r.Mem.FactorRows {
-		r.Mem.FactorRows[i].Subject.ID = "00u2"
-	}
+	r.Store.Exec(`update factors set subject_id = '00u2'`)
 	if _, err := r.F.UseCode(t.Context(), &mallory, r.Code(t)); err == nil {
 		t.Error("a copied row opened")
 	}
@@ -288,16 +294,16 @@ func TestFactorNothingUnrecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Mem.NoEvents = true
+	r.Store.LoseEvents(true)
 	_, err = r.F.FinishCode(t.Context(), r.Sess, n.ID, "", r.Code(t))
 	brokertest.WantCode(t, "enrol", broker.CodeUnavailable, err)
-	if len(r.Mem.FactorRows) != 0 {
+	if len(r.Store.AllFactors()) != 0 {
 		t.Error("a factor was enrolled without an event")
 	}
-	r.Mem.NoEvents = false
+	r.Store.LoseEvents(false)
 	r.EnrolApp(t)
 	r.Clock = r.Clock.Add(time.Minute)
-	r.Mem.NoEvents = true
+	r.Store.LoseEvents(true)
 	p, err := r.F.UseCode(t.Context(), r.Sess, r.Code(t))
 	brokertest.WantCode(t, "use", broker.CodeUnavailable, err)
 	if p.Session != nil {
@@ -310,14 +316,17 @@ func TestFactorNothingUnrecorded(t *testing.T) {
 func TestFactorReset(t *testing.T) {
 	r := brokertest.NewFactorRig(t, brokertest.Allowed)
 	r.EnrolApp(t)
-	n, err := r.F.Reset(t.Context(), "admin", r.Sess.Identity.Subject)
-	if err != nil || n != 2 || len(r.Mem.FactorRows) != 0 || len(r.Mem.Sessions) != 0 {
-		t.Errorf("%d removed, %v; %d factors and %d sessions left", n, err, len(r.Mem.FactorRows), len(r.Mem.Sessions))
+	n, err := r.Broker().Resetter.Reset(t.Context(), "admin", r.Sess.Identity.Subject)
+	if err != nil || n != 2 || len(r.Store.AllFactors()) != 0 || len(r.Store.Sessions()) != 0 {
+		t.Errorf("%d removed, %v; %d factors and %d sessions left", n, err, len(r.Store.AllFactors()), len(r.Store.Sessions()))
 	}
-	if e := r.LastEvent(t); e.Action != broker.ActionMFAReset || e.Username != "admin" || e.Target != "okta/00u1" {
-		t.Errorf("event %+v", e)
+	all := r.Store.AllEvents()
+	for i, want := range []broker.Action{broker.ActionMFAReset, broker.ActionRevoke} {
+		if e := all[len(all)-2+i]; e.Action != want || e.Username != "admin" || e.Target != "okta/00u1" {
+			t.Errorf("event %+v, want %s", e, want)
+		}
 	}
-	if _, err := r.F.Reset(t.Context(), "admin", broker.Subject{}); err == nil {
+	if _, err := r.Broker().Resetter.Reset(t.Context(), "admin", broker.Subject{}); err == nil {
 		t.Error("a reset of nobody")
 	}
 }
@@ -332,8 +341,8 @@ func TestFactorRemoveLast(t *testing.T) {
 	}
 	i := slices.IndexFunc(all, func(f factor.Factor) bool { return f.Kind == broker.FactorRecovery })
 	brokertest.WantCode(t, "recovery codes by themselves", broker.CodeNotFound, r.F.Remove(t.Context(), r.Sess, all[i].ID))
-	if err := r.F.Remove(t.Context(), r.Sess, all[1-i].ID); err != nil || len(r.Mem.FactorRows) != 0 {
-		t.Errorf("%v, %d left", err, len(r.Mem.FactorRows))
+	if err := r.F.Remove(t.Context(), r.Sess, all[1-i].ID); err != nil || len(r.Store.AllFactors()) != 0 {
+		t.Errorf("%v, %d left", err, len(r.Store.AllFactors()))
 	}
 }
 
@@ -346,9 +355,8 @@ func TestOwnFactorGraceDate(t *testing.T) {
 	if p.Enforced(until.Add(-time.Second)) || !p.Enforced(until) || brokertest.Allowed.Enforced(until) {
 		t.Error("enforced at the wrong time")
 	}
-	f := factor.New(factor.Config{
-		Store: r.Mem, Sealer: brokertest.Sealer{}, Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": p}, Now: func() time.Time { return r.Clock },
-	})
+	r.Policy = p
+	f := r.Node(t, nil).Factor
 	got, due, err := f.Reminder(t.Context(), r.Sess)
 	if err != nil || !due || !got.Equal(until) {
 		t.Errorf("before: %s %t %v", got, due, err)
@@ -363,7 +371,7 @@ func TestOwnFactorGraceDate(t *testing.T) {
 // second factor and proves none ends there, and that the old session stays.
 func TestStepUpAnsweredWithLess(t *testing.T) {
 	r := brokertest.NewFactorRig(t, broker.MFAPolicy{})
-	sessions := len(r.Mem.Sessions)
+	sessions := len(r.Store.Sessions())
 	b, err := r.In.Begin(t.Context(), signin.Request{Provider: "okta", StepUp: &broker.StepUp{MFA: true}, Replaces: r.Sess.Key})
 	if err != nil {
 		t.Fatal(err)
@@ -374,7 +382,7 @@ func TestStepUpAnsweredWithLess(t *testing.T) {
 	if e, ok := errors.AsType[*broker.Error](err); !ok || e.StepUp != nil {
 		t.Error("the page would ask for the same step-up again: a loop")
 	}
-	if len(r.Mem.Sessions) != sessions {
+	if len(r.Store.Sessions()) != sessions {
 		t.Error("the old session is gone")
 	}
 }

@@ -32,7 +32,7 @@ func (f *Service) begin(ctx context.Context, sess *broker.Session, purpose strin
 	if err != nil {
 		return broker.Secret{}, err
 	}
-	return id, f.kept.Put(ctx, ceremonyKey(id), ceremony{sess.Identity.Subject, sess.Key, purpose, state}, ChallengeTTL)
+	return id, f.c.Kept.Put(ctx, ceremonyKey(id), ceremony{sess.Identity.Subject, sess.Key, purpose, state}, ChallengeTTL)
 }
 
 func ceremonyKey(id broker.Secret) string { return "mfa/" + id.Hash() }
@@ -46,9 +46,9 @@ func (f *Service) resume(ctx context.Context, sess *broker.Session, purpose stri
 	var c ceremony
 	var err error
 	if keep {
-		_, err = f.kept.Get(ctx, ceremonyKey(id), &c)
+		_, err = f.c.Kept.Get(ctx, ceremonyKey(id), &c)
 	} else {
-		err = f.kept.Take(ctx, ceremonyKey(id), &c)
+		err = f.c.Kept.Take(ctx, ceremonyKey(id), &c)
 	}
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return nil, errFactorGone.Because(err)
@@ -119,7 +119,7 @@ func (f *Service) judgePasskey(ctx context.Context, sess *broker.Session, id bro
 	if err != nil {
 		return broker.FactorRow{}, err
 	}
-	if err := f.reserve(ctx, sess.Identity.Subject); err != nil {
+	if err := f.reserve(ctx, sess); err != nil {
 		return broker.FactorRow{}, err
 	}
 	if len(answer) > maxFactorAnswer {
@@ -154,7 +154,7 @@ func (f *Service) judgeCode(ctx context.Context, sess *broker.Session, kind brok
 	if err := f.offered(sess); err != nil {
 		return broker.FactorRow{}, err
 	}
-	if err := f.reserve(ctx, sess.Identity.Subject); err != nil {
+	if err := f.reserve(ctx, sess); err != nil {
 		return broker.FactorRow{}, err
 	}
 	rows, err := f.c.Store.Factors(ctx, sess.Identity.Subject)
@@ -310,7 +310,7 @@ func (f *Service) FinishCode(ctx context.Context, sess *broker.Session, id broke
 	if err != nil {
 		return Proven{}, f.refuse(ctx, sess, broker.ActionMFAEnrol, broker.FactorCode, err)
 	}
-	if err := f.reserve(ctx, sess.Identity.Subject); err != nil {
+	if err := f.reserve(ctx, sess); err != nil {
 		return Proven{}, f.refuse(ctx, sess, broker.ActionMFAEnrol, broker.FactorCode, err)
 	}
 	step, ok := f.c.Codes.Match(broker.NewSecret(string(state)), strings.ReplaceAll(strings.TrimSpace(code), " ", ""), f.c.Now())

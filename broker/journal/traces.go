@@ -20,36 +20,31 @@ type traceRecord struct {
 	Steps   []broker.TraceStep `json:"steps"`
 }
 
-// Traces starts and keeps traces.
-type Traces struct {
-	State broker.StateStore
-	Now   func() time.Time
-	Rand  io.Reader // nil: crypto/rand
-}
-
 // Start makes a trace with a fresh id. It does not touch the store.
-func (ts Traces) Start() *broker.Trace {
-	return &broker.Trace{ID: traceID(ts.Rand), Started: ts.Now()}
+func (j *Journal) Start() *broker.Trace {
+	return &broker.Trace{ID: traceID(j.c.Rand), Started: j.c.Now()}
 }
 
-// Save keeps t for [TraceTTL], replacing an earlier save.
-func (ts Traces) Save(ctx context.Context, t *broker.Trace) error {
+// Keep keeps t for [TraceTTL], replacing an earlier state of it.
+func (j *Journal) Keep(ctx context.Context, t *broker.Trace) error {
 	b, err := json.Marshal(traceRecord{Started: t.Started, Steps: t.Steps()})
 	if err != nil {
-		return fmt.Errorf("broker: encode trace: %w", err)
+		return fmt.Errorf("journal: encode trace: %w", err)
 	}
-	return ts.State.Put(ctx, "trace/"+t.ID, b, TraceTTL)
+	ctx, cancel := broker.Detached(ctx)
+	defer cancel()
+	return j.c.State.Put(ctx, "trace/"+t.ID, b, TraceTTL)
 }
 
-// Find returns the trace with the id; CodeNotFound if there is none.
-func (ts Traces) Find(ctx context.Context, id string) (*broker.Trace, error) {
-	b, err := ts.State.Get(ctx, "trace/"+id)
+// Trace returns the trace with the id; CodeNotFound if there is none.
+func (j *Journal) Trace(ctx context.Context, id string) (*broker.Trace, error) {
+	b, err := j.c.State.Get(ctx, "trace/"+id)
 	if err != nil {
 		return nil, err
 	}
 	var rec traceRecord
 	if err := json.Unmarshal(b, &rec); err != nil {
-		return nil, fmt.Errorf("broker: decode trace: %w", err)
+		return nil, fmt.Errorf("journal: decode trace: %w", err)
 	}
 	return broker.RestoreTrace(id, rec.Started, rec.Steps), nil
 }

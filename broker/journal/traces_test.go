@@ -5,11 +5,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/journal"
 )
 
 func TestTraceIDsAreSpeakable(t *testing.T) {
-	ts := journal.Traces{Now: time.Now}
+	s := brokertest.NewStore(t, time.Now)
+	ts, err := journal.New(journal.Config{Events: s, State: s})
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
 	for range 1000 {
 		id := ts.Start().ID

@@ -15,7 +15,7 @@ import (
 
 func TestLimit(t *testing.T) {
 	r := brokertest.New(t)
-	l := r.Limiter(brokertest.TenAMinute)
+	l := r.Limiter(t, brokertest.TenAMinute)
 	at := func(l *limit.Limiter, address string) func() error {
 		return func() error { return l.Allow(brokertest.From(t, address), limit.SignIn) }
 	}
@@ -26,7 +26,7 @@ func TestLimit(t *testing.T) {
 		t.Errorf("another address had %d", got)
 	}
 	events := 0
-	for _, e := range r.Mem.Events {
+	for _, e := range r.Store.AllEvents() {
 		if e.Action == broker.ActionLimit && e.Remote == "192.0.2.1" && e.Code == broker.CodeRateLimited {
 			events++
 		}
@@ -34,13 +34,14 @@ func TestLimit(t *testing.T) {
 	if events != 1 {
 		t.Errorf("%d events for one flood", events)
 	}
-	r.Clock = r.Clock.Add(30 * time.Second)
-	if got := brokertest.Uses(t, 5, at(l, "192.0.2.1")); got != 0 {
-		t.Errorf("%d in the middle of the window", got)
-	}
-	r.Clock = r.Clock.Add(60 * time.Second) // half of the old window has slid out
-	if got := brokertest.Uses(t, 50, at(l, "192.0.2.1")); got != 5 {
-		t.Errorf("%d in the middle of the next window, want 5", got)
+	for i, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{5 * time.Second, 0}, {time.Second, 1}, {6 * time.Second, 1}, {30 * time.Second, 5}, {59 * time.Second, 9}, {time.Second, 1}} {
+		r.Clock = r.Clock.Add(tt.after)
+		if got := brokertest.Uses(t, 50, at(l, "192.0.2.1")); got != tt.want {
+			t.Errorf("step %d, %s later: %d, want %d: it drains one by one", i, tt.after, got, tt.want)
+		}
 	}
 	r.Clock = r.Clock.Add(5 * time.Minute)
 	if got := brokertest.Uses(t, 50, at(l, "192.0.2.1")); got != 10 {
@@ -55,10 +56,10 @@ func TestLimit(t *testing.T) {
 }
 
 // TestLimitIsShared ensures that two nodes count together, within a twentieth
-// for each, also into the next window.
+// for each, also with one that has just started.
 func TestLimitIsShared(t *testing.T) {
 	r := brokertest.New(t)
-	a, b := r.Limiter(brokertest.TenAMinute), r.Limiter(brokertest.TenAMinute)
+	a, b := r.Limiter(t, brokertest.TenAMinute), r.Limiter(t, brokertest.TenAMinute)
 	got := 0
 	for range 100 {
 		got += brokertest.Uses(t, 1, func() error { return a.Allow(brokertest.From(t, "192.0.2.1"), limit.Credentials) })
@@ -67,10 +68,10 @@ func TestLimitIsShared(t *testing.T) {
 	if got < 100 || got > 110 {
 		t.Errorf("%d of 100 were allowed on two nodes", got)
 	}
-	r.Clock = r.Clock.Add(time.Minute)
-	c := r.Limiter(brokertest.TenAMinute) // a node that has just started
-	if got := brokertest.Uses(t, 100, func() error { return c.Allow(brokertest.From(t, "192.0.2.1"), limit.Credentials) }); got > 10 {
-		t.Errorf("%d at the beginning of the next window on a fresh node", got)
+	r.Clock = r.Clock.Add(6 * time.Second)
+	c := r.Limiter(t, brokertest.TenAMinute) // a node that has just started
+	if got := brokertest.Uses(t, 100, func() error { return c.Allow(brokertest.From(t, "192.0.2.1"), limit.Credentials) }); got < 5 || got > 15 {
+		t.Errorf("%d of ten that have drained on a fresh node", got)
 	}
 }
 
@@ -91,7 +92,7 @@ func TestLimitAttacks(t *testing.T) {
 		return func() error { return l.AllowAccount(brokertest.From(t, address), limit.SignIn, who) }
 	}
 	t.Run("attack: locking another person out", func(t *testing.T) {
-		l := brokertest.New(t).Limiter(brokertest.TenAMinute)
+		l := brokertest.New(t).Limiter(t, brokertest.TenAMinute)
 		for i := range 200 {
 			brokertest.Uses(t, 10, account(l, fmt.Sprintf("198.51.100.%d", i), "alice"))
 		}
@@ -100,7 +101,7 @@ func TestLimitAttacks(t *testing.T) {
 		}
 	})
 	t.Run("attack: one /64 of IPv6 as many clients", func(t *testing.T) {
-		l := brokertest.New(t).Limiter(brokertest.TenAMinute)
+		l := brokertest.New(t).Limiter(t, brokertest.TenAMinute)
 		got := 0
 		for i := range 100 {
 			got += brokertest.Uses(t, 1, func() error { return l.Allow(brokertest.From(t, fmt.Sprintf("2001:db8::%x", i)), limit.SignIn) })
@@ -113,7 +114,7 @@ func TestLimitAttacks(t *testing.T) {
 		}
 	})
 	t.Run("attack: another spelling of an address", func(t *testing.T) {
-		l := brokertest.New(t).Limiter(brokertest.TenAMinute)
+		l := brokertest.New(t).Limiter(t, brokertest.TenAMinute)
 		got := 0
 		for _, a := range []string{"192.0.2.1", "::ffff:192.0.2.1", "::ffff:c000:201", "::FFFF:192.0.2.1"} {
 			got += brokertest.Uses(t, 10, func() error { return l.Allow(brokertest.From(t, a), limit.SignIn) })
@@ -124,15 +125,16 @@ func TestLimitAttacks(t *testing.T) {
 	})
 	t.Run("attack: a flood to the store", func(t *testing.T) {
 		r := brokertest.New(t)
-		s := &countingState{StateStore: r.Mem}
-		l := limit.New(limit.Config{State: s, Events: r.Mem, Limits: brokertest.TenAMinute, Now: r.Mem.Now})
+		s := &countingState{StateStore: r.Store}
+		r.State = s
+		l := r.Limiter(t, brokertest.TenAMinute)
 		brokertest.Uses(t, 100_000, func() error { return l.Allow(brokertest.From(t, "192.0.2.1"), limit.SignIn) })
 		if s.n > 15 {
 			t.Errorf("%d reads for one flood", s.n)
 		}
 	})
 	t.Run("attack: addresses without end", func(t *testing.T) {
-		l := brokertest.New(t).Limiter(map[limit.Kind]limit.Rate{limit.SignIn: {Address: 300, Per: time.Minute}})
+		l := brokertest.New(t).Limiter(t, map[limit.Kind]limit.Rate{limit.SignIn: {Address: 300, Per: time.Minute}})
 		for i := range 120_000 {
 			a := fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
 			if err := l.Allow(brokertest.From(t, a), limit.SignIn); err != nil {
@@ -145,8 +147,8 @@ func TestLimitAttacks(t *testing.T) {
 	})
 	t.Run("store down", func(t *testing.T) {
 		r := brokertest.New(t)
-		r.Mem.Down = true
-		if err := r.Limiter(brokertest.TenAMinute).Allow(brokertest.From(t, "192.0.2.1"), limit.SignIn); broker.CodeOf(err) != broker.CodeUnavailable {
+		r.Store.Down(true)
+		if err := r.Limiter(t, brokertest.TenAMinute).Allow(brokertest.From(t, "192.0.2.1"), limit.SignIn); broker.CodeOf(err) != broker.CodeUnavailable {
 			t.Errorf("%v", err)
 		}
 	})
@@ -160,7 +162,7 @@ func TestLimitsHold(t *testing.T) {
 		limit.Credentials: {Address: 5, Account: 1, Per: time.Minute},
 	}
 	r := brokertest.New(t)
-	r.Limit(one)
+	r.Limit(t, one)
 	out, err := r.Finish(t, r.Begin(t))
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,37 @@ func (r recorder) Record(ctx context.Context, e broker.Event) error {
 	return nil
 }
 
+// RoleSessions returns next with its events counted, as [Metrics.Recorder] does.
+func (m *Metrics) RoleSessions(next broker.RoleSessionStore) broker.RoleSessionStore {
+	if m == nil {
+		return next
+	}
+	return roleSessions{next, m}
+}
+
+type roleSessions struct {
+	broker.RoleSessionStore
+	m *Metrics
+}
+
+// AskRoleSession implements broker.RoleSessionStore.
+func (r roleSessions) AskRoleSession(ctx context.Context, row broker.RoleSessionRow, e broker.Event) error {
+	if err := r.m.failed("record_event", r.RoleSessionStore.AskRoleSession(ctx, row, e)); err != nil {
+		return err
+	}
+	r.m.count(e)
+	return nil
+}
+
+// SettleRoleSession implements broker.RoleSessionStore.
+func (r roleSessions) SettleRoleSession(ctx context.Context, row broker.RoleSessionRow, e broker.Event) error {
+	if err := r.m.failed("record_event", r.RoleSessionStore.SettleRoleSession(ctx, row, e)); err != nil {
+		return err
+	}
+	r.m.count(e)
+	return nil
+}
+
 // failed counts err if the store is to blame, and returns it.
 func (m *Metrics) failed(operation string, err error) error {
 	if code := broker.CodeOf(err); code == broker.CodeUnavailable || code == broker.CodeInternal {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,13 +26,60 @@ const RedirectPaste = "urn:ietf:wg:oauth:2.0:oob"
 // registrationTTL is how long a registered client is known.
 const registrationTTL = 90 * 24 * time.Hour
 
-// maxClientName bounds the name that a program gives itself.
-const maxClientName = 100
+// maxClientName bounds the name that a program gives itself, maxClientID the id
+// that its registration makes: it travels in addresses.
+const (
+	maxClientName = 100
+	maxClientID   = 1500
+)
+
+// clientName is what the name of a registered client may hold: letters that look
+// like what they are.
+var clientName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._,()\[\]/:@+=-]*$`)
+
+// reservedNames would make a program look like ours, or like one that somebody
+// has looked at.
+var reservedNames = []string{"rolegate", "verified", "official", "trusted", "approved"}
+
+// ownAWSClients is the name under which the rolegate program registers AWS clients
+// for an sso-session, whose name may be rolegate.
+var ownAWSClients = regexp.MustCompile(`^AWS clients \(sso-session [A-Za-z0-9._-]{1,60}\)$`)
+
+func checkName(name string) error {
+	if ownAWSClients.MatchString(name) {
+		return nil
+	}
+	if !clientName.MatchString(name) {
+		return broker.Errorf(broker.CodeInvalid, "A client needs a name of letters, digits, spaces and punctuation, in ASCII.")
+	}
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r
+		case r == '0':
+			return 'o'
+		case r == '1':
+			return 'l'
+		case r == '3':
+			return 'e'
+		case r == '4', r == '@':
+			return 'a'
+		}
+		return -1
+	}, strings.ToLower(name))
+	for _, x := range reservedNames {
+		if strings.Contains(plain, x) {
+			return broker.Errorf(broker.CodeInvalid, "A client may not call itself %q: people would take it for something else.", x)
+		}
+	}
+	return nil
+}
 
 // Client is a program that may ask for tokens.
 type Client struct {
 	ID           string
 	Name         string
+	Registered   bool     // it registered itself, under a name of its own choice
 	RedirectURIs []string // of a registered client, compared without the port; nil: any loopback address
 	ExpiresAt    time.Time
 }
@@ -52,9 +100,9 @@ const (
 // RegisterClient makes a client with an id and a secret of its own (RFC 7591).
 // CodeInvalid for a redirect URI that is not a loopback address.
 func (d *Service) RegisterClient(name string, redirects []string) (Client, broker.Secret, error) {
-	c := Client{Name: broker.CleanLabel(name, maxClientName), RedirectURIs: redirects, ExpiresAt: d.c.Now().Add(registrationTTL).UTC().Truncate(time.Second)}
-	if c.Name == "" {
-		return Client{}, broker.Secret{}, broker.Errorf(broker.CodeInvalid, "A client needs a name.")
+	c := Client{Name: broker.CleanLabel(name, maxClientName), Registered: true, RedirectURIs: redirects, ExpiresAt: d.c.Now().Add(registrationTTL).UTC().Truncate(time.Second)}
+	if err := checkName(c.Name); err != nil {
+		return Client{}, broker.Secret{}, err
 	}
 	if len(redirects) > 5 {
 		return Client{}, broker.Secret{}, broker.Errorf(broker.CodeInvalid, "A client has five redirect URIs at most.")
@@ -68,12 +116,15 @@ func (d *Service) RegisterClient(name string, redirects []string) (Client, broke
 	if err != nil {
 		return Client{}, broker.Secret{}, fmt.Errorf("broker: encode client: %w", err)
 	}
-	sealed, err := d.c.Sealer.Seal(plain, sealedClient)
+	sealed, err := d.c.Kept.Sealer.Seal(plain, sealedClient)
 	if err != nil {
 		return Client{}, broker.Secret{}, fmt.Errorf("broker: seal client: %w", err)
 	}
-	c.ID = base64.RawURLEncoding.EncodeToString(sealed)
-	proof, err := d.c.Sealer.Seal([]byte(broker.NewSecret(c.ID).Hash()), sealedSecret)
+	if c.ID = base64.RawURLEncoding.EncodeToString(sealed); len(c.ID) > maxClientID {
+		return Client{}, broker.Secret{}, broker.Errorf(broker.CodeInvalid, "The name and the redirect URIs of this client are too long.").
+			Fix("Register fewer or shorter redirect URIs.")
+	}
+	proof, err := d.c.Kept.Sealer.Seal([]byte(broker.NewSecret(c.ID).Hash()), sealedSecret)
 	if err != nil {
 		return Client{}, broker.Secret{}, fmt.Errorf("broker: seal client secret: %w", err)
 	}
@@ -94,14 +145,14 @@ func (d *Service) Client(id string) (Client, error) {
 	if id == CLIClientID {
 		return Client{ID: id, Name: "rolegate command line"}, nil
 	}
-	if id == "" || len(id) > 1500 {
+	if id == "" || len(id) > maxClientID {
 		return Client{}, errClient
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil {
 		return Client{}, errClient
 	}
-	plain, err := d.c.Sealer.Open(sealed, sealedClient)
+	plain, err := d.c.Kept.Sealer.Open(sealed, sealedClient)
 	if err != nil {
 		return Client{}, errClient.Because(errors.Join(ErrClient, err))
 	}
@@ -112,7 +163,7 @@ func (d *Service) Client(id string) (Client, error) {
 	if !d.c.Now().Before(r.ExpiresAt) {
 		return Client{}, errClient.Because(fmt.Errorf("%w: registration ended at %s", ErrClient, r.ExpiresAt))
 	}
-	return Client{ID: id, Name: r.Name, RedirectURIs: r.RedirectURIs, ExpiresAt: r.ExpiresAt}, nil
+	return Client{ID: id, Name: r.Name, Registered: true, RedirectURIs: r.RedirectURIs, ExpiresAt: r.ExpiresAt}, nil
 }
 
 // AuthenticateClient returns the client if the secret is its own. The rolegate
@@ -132,7 +183,7 @@ func (d *Service) AuthenticateClient(id string, secret broker.Secret) (Client, e
 	if err != nil {
 		return Client{}, errClient
 	}
-	plain, err := d.c.Sealer.Open(sealed, sealedSecret)
+	plain, err := d.c.Kept.Sealer.Open(sealed, sealedSecret)
 	if err != nil || string(plain) != broker.NewSecret(id).Hash() {
 		return Client{}, errClient
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/limit"
 )
 
@@ -18,15 +19,13 @@ const (
 	DevicePollInterval = 5 * time.Second
 	slowDownBy         = 5 * time.Second
 	deviceKept         = 2 * DeviceCodeTTL // so that an expired code is told from an unknown one
-	maxTries           = 10                // user codes tried in one session in ten minutes
-	maxTriesPerAddress = 100
 )
 
 // pollTolerance is what a network may take off between two polls.
 const pollTolerance = 500 * time.Millisecond
 
 // userCodeLetters are consonants that are hard to mistake and spell no word
-// (RFC 8628 6.1): 20^8 codes, a tenth of them tried in no lifetime at maxTries.
+// (RFC 8628 6.1): 20^8 codes, a tenth of them tried in no lifetime at [limit.UserCode].
 const userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 
 // ErrDeviceCodeExpired is the cause of the error for a device code whose time
@@ -47,6 +46,7 @@ const (
 type deviceRecord struct {
 	ClientID   string             `json:"client"`
 	ClientName string             `json:"name"`
+	Registered bool               `json:"registered,omitempty"`
 	Host       string             `json:"host,omitempty"`
 	Remote     string             `json:"remote"`
 	Need       broker.Requirement `json:"need,omitzero"` // of the sign-in, as the program asks
@@ -79,7 +79,7 @@ func (d *Service) StartDevice(ctx context.Context, c Client, host string, need b
 	}
 	key, now := "device/"+code.Hash(), d.c.Now()
 	r := deviceRecord{
-		ClientID: c.ID, ClientName: c.Name, Host: broker.CleanLabel(host, maxClientName), Remote: remote, Need: need, Status: devicePending,
+		ClientID: c.ID, ClientName: c.Name, Registered: c.Registered, Host: broker.CleanLabel(host, maxClientName), Remote: remote, Need: need, Status: devicePending,
 		Interval: DevicePollInterval, CreatedAt: now, ExpiresAt: now.Add(DeviceCodeTTL),
 	}
 	for range 5 {
@@ -87,14 +87,14 @@ func (d *Service) StartDevice(ctx context.Context, c Client, host string, need b
 		if err != nil {
 			return DeviceStart{}, err
 		}
-		fresh, err := d.kept.PutIfAbsent(ctx, userCodeKey(user), key, DeviceCodeTTL)
+		fresh, err := d.c.Kept.PutIfAbsent(ctx, userCodeKey(user), key, DeviceCodeTTL)
 		if err != nil {
 			return DeviceStart{}, err
 		}
 		if !fresh {
 			continue
 		}
-		if err := d.kept.Put(ctx, key, r, deviceKept); err != nil {
+		if err := d.c.Kept.Put(ctx, key, r, deviceKept); err != nil {
 			return DeviceStart{}, err
 		}
 		return DeviceStart{DeviceCode: code, UserCode: user[:4] + "-" + user[4:], ExpiresIn: DeviceCodeTTL, Interval: DevicePollInterval}, nil
@@ -135,6 +135,7 @@ func normalUserCode(code string) string {
 type DeviceRequest struct {
 	UserCode string // XXXX-XXXX
 	Client   string
+	Named    bool   // the program gave itself its name, and nobody has verified it
 	Host     string // what the program says; not verified
 	Remote   string // address that asked
 	AskedAt  time.Time
@@ -150,24 +151,24 @@ func (d *Service) FindDevice(ctx context.Context, sess *broker.Session, userCode
 		return DeviceRequest{}, err
 	}
 	user := normalUserCode(userCode)
-	return DeviceRequest{UserCode: user[:4] + "-" + user[4:], Client: r.ClientName, Host: r.Host, Remote: r.Remote, AskedAt: r.CreatedAt, Need: r.Need}, nil
+	return DeviceRequest{UserCode: user[:4] + "-" + user[4:], Client: r.ClientName, Named: r.Registered, Host: r.Host, Remote: r.Remote, AskedAt: r.CreatedAt, Need: r.Need}, nil
 }
 
 var errUserCode = broker.Errorf(broker.CodeNotFound, "No sign-in is waiting under this code.").
 	Fix("Compare it with the code that your program shows. A code is good for ten minutes and for one answer.")
 
 func (d *Service) findDevice(ctx context.Context, sess *broker.Session, userCode string) (key string, raw []byte, r deviceRecord, err error) {
-	if err := d.count(ctx, "device-try/"+sess.Key, maxTries, DeviceCodeTTL); err != nil {
+	if err := d.c.Limiter.Guess(ctx, limit.UserCode, sess, sess.Key); err != nil {
 		return "", nil, r, err
 	}
-	if err := d.count(ctx, "device-try/"+broker.RequestFrom(ctx).Remote, maxTriesPerAddress, DeviceCodeTTL); err != nil {
+	if err := d.c.Limiter.Guess(ctx, limit.UserCodeAddress, sess, broker.RequestFrom(ctx).Remote); err != nil {
 		return "", nil, r, err
 	}
 	if len(normalUserCode(userCode)) != 8 {
 		return "", nil, r, errUserCode
 	}
-	if _, err = d.kept.Get(ctx, userCodeKey(userCode), &key); err == nil {
-		raw, err = d.kept.Get(ctx, key, &r)
+	if _, err = d.c.Kept.Get(ctx, userCodeKey(userCode), &key); err == nil {
+		raw, err = d.c.Kept.Get(ctx, key, &r)
 	}
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return "", nil, r, errUserCode.Because(err)
@@ -197,12 +198,11 @@ func (d *Service) DecideDevice(ctx context.Context, sess *broker.Session, userCo
 	if approve {
 		_, refused = d.Admits(ctx, sess, r.Need)
 	} else {
-		refused = broker.Errorf(broker.CodeDenied, "The person refused.")
+		refused = errPersonRefused
 	}
-	e := d.event(ctx, sess, broker.ActionClient, refused)
-	e.Target = r.ClientName
+	e := journal.Entry{Action: broker.ActionClient, By: sess, Target: r.ClientName, Err: refused}
 	e.Detail = map[string]string{"by": "device code", "host": r.Host, "asked_from": r.Remote}
-	if err := d.c.Events.Record(ctx, e); err != nil {
+	if err := d.c.Journal.Record(ctx, e); err != nil {
 		return err
 	}
 	if approve && refused != nil {
@@ -219,7 +219,7 @@ func (d *Service) DecideDevice(ctx context.Context, sess *broker.Session, userCo
 			return err
 		}
 		r = deviceRecord{}
-		if raw, err = d.kept.Get(ctx, key, &r); err != nil {
+		if raw, err = d.c.Kept.Get(ctx, key, &r); err != nil {
 			return err
 		}
 		if r.Status != devicePending {
@@ -237,7 +237,7 @@ func (d *Service) swapDevice(ctx context.Context, key string, raw []byte, r, nex
 	if left <= 0 {
 		return false, broker.Errorf(broker.CodeUnauthenticated, "This device code has expired.").Because(ErrDeviceCodeExpired)
 	}
-	return d.kept.Swap(ctx, key, raw, next, left)
+	return d.c.Kept.Swap(ctx, key, raw, next, left)
 }
 
 // PollDevice answers a program that asks for its tokens: CodePending,
@@ -249,7 +249,7 @@ func (d *Service) PollDevice(ctx context.Context, c Client, code broker.Secret) 
 	dead := broker.Errorf(broker.CodeUnauthenticated, "This device code is not valid, or not any more.").Fix("Sign in again with the program.")
 	for range 10 {
 		var r deviceRecord
-		raw, err := d.kept.Get(ctx, key, &r)
+		raw, err := d.c.Kept.Get(ctx, key, &r)
 		if broker.CodeOf(err) == broker.CodeNotFound {
 			return TokenSet{}, dead.Because(err)
 		}
@@ -277,7 +277,7 @@ func (d *Service) PollDevice(ctx context.Context, c Client, code broker.Secret) 
 		if err != nil {
 			return TokenSet{}, err
 		}
-		out, _, err := d.open(ctx, source, broker.SessionClient{ID: c.ID, Name: c.Name, Host: r.Host, Remote: r.Remote, Source: source.Key})
+		out, _, err := d.open(ctx, source, broker.SessionClient{ID: c.ID, Name: c.Name, Registered: c.Registered, Host: r.Host, Remote: r.Remote, Source: source.Key})
 		return out, err
 	}
 	return TokenSet{}, broker.Errorf(broker.CodeSlowDown, "Too many processes ask with this device code.")
@@ -297,9 +297,9 @@ func (d *Service) poll(ctx context.Context, r deviceRecord) (next deviceRecord, 
 		return next, expired, nil
 	case !now.Before(r.ExpiresAt):
 		next.Status = deviceExpired
-		e := d.event(ctx, nil, broker.ActionClient, expired)
-		e.Target, e.Detail = r.ClientName, map[string]string{"by": "device code", "reason": "expired", "asked_from": r.Remote}
-		return next, expired, d.c.Events.Record(ctx, e)
+		return next, expired, d.c.Journal.Record(ctx, journal.Entry{
+			Action: broker.ActionClient, Target: r.ClientName, Err: expired, Detail: map[string]string{"by": "device code", "asked_from": r.Remote},
+		})
 	}
 	next.PolledAt = now
 	if !r.PolledAt.IsZero() && now.Sub(r.PolledAt) < r.Interval-pollTolerance {

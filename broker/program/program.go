@@ -6,11 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -25,16 +24,15 @@ const CodeTTL = time.Minute
 // spentTTL is how long a used code is remembered, to notice a second use.
 const spentTTL = 10 * time.Minute
 
-// Config holds what [Service] works with. All fields but MFA, Roles,
-// Limiter, Now and Rand are needed.
+// Config holds what [Service] works with. All fields but Roles, Now and Rand are
+// needed.
 type Config struct {
-	State    broker.StateStore
-	Sessions broker.SessionStore
-	Events   broker.Recorder
-	Sealer   broker.Sealer
-	MFA      map[broker.ProviderID]broker.MFAPolicy
+	Kept     session.Sealed
+	Book     *session.Book
+	Journal  *journal.Journal
+	Limiter  *limit.Limiter
+	Policies map[broker.ProviderID]broker.MFAPolicy
 	Roles    broker.RoleMapper // nil: the roles' requirements are not looked at before they are used
-	Limiter  *limit.Limiter    // nil: device codes are given out without end
 	Now      func() time.Time  // nil: time.Now
 	Rand     io.Reader         // nil: crypto/rand
 }
@@ -42,20 +40,20 @@ type Config struct {
 // Service is the use case of letting a program act for a person: OAuth 2.0
 // authorization code with PKCE (RFC 7636, RFC 8252), device code (RFC 8628),
 // and the tokens of both.
-type Service struct {
-	c    Config
-	kept session.Sealed
-}
+type Service struct{ c Config }
 
-// New returns the use case.
-func New(c Config) *Service {
+// New returns the use case, or an error that says what is missing.
+func New(c Config) (*Service, error) {
+	if c.Kept.State == nil || c.Kept.Sealer == nil || c.Book == nil || c.Journal == nil || c.Limiter == nil || c.Policies == nil {
+		return nil, errors.New("program: Kept, Book, Journal, Limiter and Policies are needed")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Service{c: c, kept: session.Sealed{State: c.State, Sealer: c.Sealer}}
+	return &Service{c}, nil
 }
 
 // Now is the clock that codes and tokens are measured by.
@@ -124,7 +122,7 @@ type codeRecord struct {
 // want, or than each of the person's roles does. With nil, some reports that
 // some of the roles need more: to the program they stay closed.
 func (d *Service) Admits(ctx context.Context, sess *broker.Session, need broker.Requirement) (some bool, err error) {
-	now, policy := d.c.Now(), d.c.MFA[sess.Identity.Subject.Provider]
+	now, policy := d.c.Now(), d.c.Policies[sess.Identity.Subject.Provider]
 	if missing := need.Unmet(sess.Identity, now); missing != nil {
 		e := &broker.Error{Code: broker.CodeStepUp, StepUp: missing, Message: "The program asks for a stronger sign-in than you have.", Remedy: proveAndBack}
 		if !missing.MFA {
@@ -176,15 +174,15 @@ func (d *Service) Approve(ctx context.Context, sess *broker.Session, in Authoriz
 	}
 	host := broker.CleanLabel(in.Host, maxClientName)
 	_, refused := d.Admits(ctx, sess, in.Need)
-	e := d.event(ctx, sess, broker.ActionClient, refused)
-	e.Target, e.Detail = c.Name, map[string]string{"by": "authorization code", "host": host}
-	if err := d.c.Events.Record(ctx, e); err != nil {
+	e := journal.Entry{Action: broker.ActionClient, By: sess, Target: c.Name, Err: refused}
+	e.Detail = map[string]string{"by": "authorization code", "host": host}
+	if err := d.c.Journal.Record(ctx, e); err != nil {
 		return broker.Secret{}, err
 	}
 	if refused != nil {
 		return broker.Secret{}, refused
 	}
-	return code, d.kept.Put(ctx, "code/"+code.Hash(), codeRecord{
+	return code, d.c.Kept.Put(ctx, "code/"+code.Hash(), codeRecord{
 		ClientID: c.ID, Redirect: in.RedirectURI, Challenge: in.Challenge, Source: sess.Key, Host: host,
 		Remote: broker.RequestFrom(ctx).Remote, ExpiresAt: d.c.Now().Add(CodeTTL),
 	}, CodeTTL)
@@ -196,10 +194,12 @@ func (d *Service) Deny(ctx context.Context, sess *broker.Session, in Authorize) 
 	if err != nil {
 		return err
 	}
-	e := d.event(ctx, sess, broker.ActionClient, broker.Errorf(broker.CodeDenied, "The person refused."))
-	e.Target, e.Detail = c.Name, map[string]string{"by": "authorization code"}
-	return d.c.Events.Record(ctx, e)
+	return d.c.Journal.Record(ctx, journal.Entry{
+		Action: broker.ActionClient, By: sess, Target: c.Name, Err: errPersonRefused, Detail: map[string]string{"by": "authorization code"},
+	})
 }
+
+var errPersonRefused = broker.Errorf(broker.CodeDenied, "The person refused.")
 
 // RedeemCode turns an authorization code into tokens, once. The client is
 // authenticated already. CodeUnauthenticated for a code that is unknown, used,
@@ -209,7 +209,7 @@ func (d *Service) RedeemCode(ctx context.Context, c Client, code broker.Secret, 
 	dead := broker.Errorf(broker.CodeUnauthenticated, "This sign-in code is not valid, or not any more.").Fix("Sign in again with the program.")
 	key := "code/" + code.Hash()
 	var r codeRecord
-	err := d.kept.Take(ctx, key, &r)
+	err := d.c.Kept.Take(ctx, key, &r)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return TokenSet{}, dead.Because(err)
 	}
@@ -238,77 +238,26 @@ func (d *Service) RedeemCode(ctx context.Context, c Client, code broker.Secret, 
 	if err != nil {
 		return TokenSet{}, err
 	}
-	out, sess, err := d.open(ctx, source, broker.SessionClient{ID: c.ID, Name: c.Name, Host: r.Host, Remote: r.Remote, Source: source.Key})
+	out, sess, err := d.open(ctx, source, broker.SessionClient{ID: c.ID, Name: c.Name, Registered: c.Registered, Host: r.Host, Remote: r.Remote, Source: source.Key})
 	if err != nil {
 		return TokenSet{}, err
 	}
 	r.Spent = sess.Key
-	return out, d.kept.Put(ctx, key, r, spentTTL)
+	return out, d.c.Kept.Put(ctx, key, r, spentTTL)
 }
 
 // source is the browser session in which a person approved.
 func (d *Service) source(ctx context.Context, key string) (*broker.Session, error) {
 	gone := broker.Errorf(broker.CodeUnauthenticated, "The session in which this was approved has ended.").Fix("Sign in again with the program.")
-	sess, err := session.Load(ctx, d.c.Sessions, d.c.Sealer, key)
+	sess, err := d.c.Book.Live(ctx, key)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return nil, gone.Because(err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !sess.IsBrowser() || session.Over(sess, d.c.Now()) {
+	if !sess.IsBrowser() {
 		return nil, gone
 	}
 	return sess, nil
-}
-
-func (d *Service) event(ctx context.Context, sess *broker.Session, act broker.Action, failed error) broker.Event {
-	o := broker.OutcomeOK
-	if failed != nil {
-		o = journal.OutcomeOf(failed)
-	}
-	e := journal.NewEvent(ctx, d.c.Now(), act, o)
-	e.Code = broker.CodeOf(failed)
-	if sess != nil {
-		e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
-	}
-	return e
-}
-
-// count adds one to a counter and returns CodeRateLimited when it is over the
-// limit within its window.
-func (d *Service) count(ctx context.Context, key string, limit int, window time.Duration) error {
-	full := broker.Errorf(broker.CodeRateLimited, "Too many wrong codes.").Fix("Wait ten minutes and try again.")
-	key = "count/" + key
-	for range 20 {
-		now := d.c.Now()
-		fresh, err := d.c.State.PutIfAbsent(ctx, key, []byte("1 "+strconv.FormatInt(now.Add(window).UnixMicro(), 10)), window)
-		if err != nil || fresh {
-			return err
-		}
-		b, err := d.c.State.Get(ctx, key)
-		if broker.CodeOf(err) == broker.CodeNotFound {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		first, second, _ := strings.Cut(string(b), " ")
-		n, nErr := strconv.Atoi(first)
-		end, endErr := strconv.ParseInt(second, 10, 64)
-		left := time.UnixMicro(end).Sub(now)
-		switch {
-		case nErr != nil || endErr != nil:
-			return fmt.Errorf("broker: counter %q", b)
-		case left <= 0: // the store's clock is behind ours: a new window
-			n, second, left = 0, strconv.FormatInt(now.Add(window).UnixMicro(), 10), window
-		case n >= limit:
-			return full
-		}
-		done, err := d.c.State.Swap(ctx, key, b, []byte(strconv.Itoa(n+1)+" "+second), left)
-		if err != nil || done {
-			return err
-		}
-	}
-	return full // so many at once are too many
 }

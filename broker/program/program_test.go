@@ -160,10 +160,9 @@ func TestProgramsNeedProof(t *testing.T) {
 			for _, need := range tt.roles {
 				r.AWS.Granted = append(r.AWS.Granted, broker.Assignment{Require: need})
 			}
-			r.Dev = program.New(program.Config{
-				State: r.Mem, Sessions: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now, Roles: r.AWS,
-				MFA: map[broker.ProviderID]broker.MFAPolicy{"okta": tt.policy},
-			})
+			r.Policy = tt.policy
+			r.Policy.AuthnContext = [][]string{{"mfa"}}
+			r.Limit(t, nil)
 			r.IdP.Auth.AuthnContext.ACR = ""
 			weak := r.SignIn(t)
 			r.Clock = r.Clock.Add(2 * time.Minute)
@@ -212,6 +211,7 @@ func TestProgramHasTheProofOfItsApproval(t *testing.T) {
 	r.Clock = r.Clock.Add(time.Minute)
 	r.SignIn(t)
 	r.AWS.Granted[0].Require = broker.Requirement{MFA: true}
+	r.AWS.Granted = append(r.AWS.Granted, broker.Assignment{ID: "open", Role: "ReadOnly"}) // else no program is let in at all
 	program := func() (*broker.Session, error) {
 		set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Rig.Code(t, r.Sess), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
 		if err != nil {
@@ -256,4 +256,69 @@ func TestProgramHasTheProofOfItsApproval(t *testing.T) {
 	if !strings.Contains(broker.Remedy(err), "rolegate login --max-age 15m0s,") {
 		t.Error(broker.Remedy(err))
 	}
+}
+
+// TestAttackNamesThatPretend ensures that a program can neither register under a
+// name that people take for ours or for one that somebody has looked at, nor under
+// letters that only look like those.
+func TestAttackNamesThatPretend(t *testing.T) {
+	r := brokertest.New(t)
+	for _, name := range []string{
+		"rolegate command line", "Rolegate", "my ROLE-GATE helper", "r0legate", "ro1egate", "rolegаte", "AWS CLI (verified by ACME IT)", "0fficial tool",
+		"AWS clients (sso-session rolegate) of rolegate", "", " ", "tool\nverified", "trusted",
+	} {
+		if c, _, err := r.Dev.RegisterClient(name, nil); broker.CodeOf(err) != broker.CodeInvalid {
+			t.Errorf("%q was registered as %q: %v", name, c.Name, err)
+		}
+	}
+	for _, name := range []string{"botocore-client-1764363780", "AWS clients (sso-session rolegate)", "aws-sdk-go v2", "Terraform/1.9", "aws-sso-cli"} {
+		c, _, err := r.Dev.RegisterClient(name, []string{"http://127.0.0.1/oauth/callback"})
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		known, err := r.Dev.Client(c.ID)
+		if err != nil || !known.Registered {
+			t.Errorf("%q: %+v, %v", name, known, err)
+		}
+	}
+	long := strings.Repeat("a", 480)
+	if _, _, err := r.Dev.RegisterClient("tool", []string{
+		"http://127.0.0.1/" + long, "http://127.0.0.1/b" + long, "http://127.0.0.1/c" + long, "http://127.0.0.1/d" + long,
+	}); broker.CodeOf(err) != broker.CodeInvalid {
+		t.Errorf("a client that cannot be used was registered: %v", err)
+	}
+}
+
+// TestAttackStolenAccessToken ensures that an access token which is stolen later
+// does not become a refresh token, and that a sign-in is passed on once.
+func TestAttackStolenAccessToken(t *testing.T) {
+	r := brokertest.New(t)
+	alice := r.SignIn(t)
+	register := func() program.Client {
+		t.Helper()
+		c, _, err := r.Dev.RegisterClient("tool", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	in := func() program.TokenSet {
+		t.Helper()
+		set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, alice), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	own := in()
+	if _, err := r.Dev.Exchange(t.Context(), r.CLI(t), own.Access, register()); err != nil {
+		t.Error("right after the sign-in:", err)
+	}
+	_, err := r.Dev.Exchange(t.Context(), r.CLI(t), own.Access, register())
+	brokertest.WantCode(t, "a second time", broker.CodeDenied, err)
+	late := in()
+	r.Clock = r.Clock.Add(program.ExchangeWindow + time.Second)
+	_, err = r.Dev.Exchange(t.Context(), r.CLI(t), late.Access, register())
+	brokertest.WantCode(t, "later", broker.CodeDenied, err)
 }

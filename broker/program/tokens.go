@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/session"
 )
 
@@ -22,6 +24,9 @@ const AccessTokenTTL = time.Hour
 // works: several processes share one file and may refresh at the same moment.
 // They all get the same next token.
 const RefreshGrace = time.Minute
+
+// maxPrograms bounds how many programs act for a person at one time.
+const maxPrograms = 100
 
 // TokenSet is what a program gets. Each refresh token is used once.
 type TokenSet struct {
@@ -54,6 +59,14 @@ type familyRecord struct {
 // and its first tokens. The event comes before anything that works.
 func (d *Service) open(ctx context.Context, source *broker.Session, client broker.SessionClient) (TokenSet, *broker.Session, error) {
 	now := d.c.Now()
+	n, err := d.c.Book.Programs(ctx, source.Identity.Subject)
+	if err != nil {
+		return TokenSet{}, nil, err
+	}
+	if n >= maxPrograms {
+		return TokenSet{}, nil, broker.Errorf(broker.CodeDenied, "%d programs act for you already.", n).
+			Fix("End those that you do not use any more: open Sessions in the portal.")
+	}
 	family, err := broker.RandomSecret(d.c.Rand)
 	if err != nil {
 		return TokenSet{}, nil, err
@@ -65,25 +78,30 @@ func (d *Service) open(ctx context.Context, source *broker.Session, client broke
 	sess := &broker.Session{
 		Key: family.Hash(), Identity: source.Identity, NameID: source.NameID, SessionIndex: source.SessionIndex,
 		SessionName: source.SessionName, SourceIdentity: source.SourceIdentity,
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: source.ExpiresAt, Client: &client,
+		LastUsedAt: now, ExpiresAt: source.ExpiresAt, Own: source.Own, Client: &client,
 	}
-	e := d.event(ctx, sess, broker.ActionToken, nil)
-	e.Target, e.Detail = client.Name, map[string]string{"by": "sign-in", "host": client.Host, "asked_from": client.Remote, "until": sess.ExpiresAt.UTC().Format(time.RFC3339)}
+	// It begins after what it is made from, by whatever clock: what revoked the
+	// person's sessions before that one must not count for this one.
+	if sess.CreatedAt = now; source.CreatedAt.After(now) {
+		sess.CreatedAt = source.CreatedAt
+	}
+	e := journal.Entry{Action: broker.ActionToken, By: sess, Target: client.Name}
+	e.Detail = map[string]string{"by": "sign-in", "host": client.Host, "asked_from": client.Remote, "until": sess.ExpiresAt.UTC().Format(time.RFC3339)}
 	if client.Root != "" {
 		e.Detail["by"] = "exchange"
 	}
-	if err := d.c.Events.Record(ctx, e); err != nil {
+	if err := d.c.Journal.Record(ctx, e); err != nil {
 		return TokenSet{}, nil, err
 	}
 	tokens := familyRecord{ClientID: client.ID, Current: secret.Hash(), ExpiresAt: sess.ExpiresAt}
-	if err := d.kept.Put(ctx, "family/"+sess.Key, tokens, sess.ExpiresAt.Sub(now)); err != nil {
+	if err := d.c.Kept.Put(ctx, "family/"+sess.Key, tokens, sess.ExpiresAt.Sub(now)); err != nil {
 		return TokenSet{}, nil, err
 	}
-	row, err := session.Encode(sess, d.c.Sealer)
+	err = d.c.Book.Derive(ctx, sess, source.Key)
+	if broker.CodeOf(err) == broker.CodeNotFound {
+		return TokenSet{}, nil, errTokenEnded.Because(err)
+	}
 	if err != nil {
-		return TokenSet{}, nil, err
-	}
-	if err := d.c.Sessions.SaveSession(ctx, row); err != nil {
 		return TokenSet{}, nil, err
 	}
 	out, err := d.access(ctx, sess)
@@ -107,7 +125,7 @@ func (d *Service) access(ctx context.Context, sess *broker.Session) (TokenSet, e
 		return TokenSet{}, errTokenEnded
 	}
 	r := accessRecord{Session: sess.Key, ClientID: sess.Client.ID, ExpiresAt: now.Add(ttl)}
-	return TokenSet{Access: token, ExpiresIn: ttl, SessionExpiresAt: sess.ExpiresAt}, d.kept.Put(ctx, "token/"+token.Hash(), r, ttl)
+	return TokenSet{Access: token, ExpiresIn: ttl, SessionExpiresAt: sess.ExpiresAt}, d.c.Kept.Put(ctx, "token/"+token.Hash(), r, ttl)
 }
 
 var errTokenEnded = broker.Errorf(broker.CodeUnauthenticated, "This sign-in has ended.").Fix("Sign in again with the program, for example rolegate login.")
@@ -120,7 +138,7 @@ func (d *Service) Authenticate(ctx context.Context, token broker.Secret) (*broke
 		return nil, errTokenEnded
 	}
 	var r accessRecord
-	_, err := d.kept.Get(ctx, "token/"+token.Hash(), &r)
+	_, err := d.c.Kept.Get(ctx, "token/"+token.Hash(), &r)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return nil, errTokenEnded.Because(err)
 	}
@@ -130,40 +148,24 @@ func (d *Service) Authenticate(ctx context.Context, token broker.Secret) (*broke
 	if !d.c.Now().Before(r.ExpiresAt) {
 		return nil, errTokenEnded
 	}
-	sess, err := d.session(ctx, r.Session)
-	if err != nil {
-		return nil, err
-	}
-	if now := d.c.Now(); now.Sub(sess.LastUsedAt) >= session.TouchEvery {
-		if err := d.c.Sessions.TouchSession(ctx, sess.Key, now); err != nil {
-			return nil, err
-		}
-		sess.LastUsedAt = now
-	}
-	return sess, nil
+	sess, err := d.c.Book.Use(ctx, r.Session)
+	return d.ofProgram(ctx, r.Session, sess, err)
 }
 
-// session returns a program's live session; one that was derived ends with the
-// one it was derived from.
-func (d *Service) session(ctx context.Context, key string) (*broker.Session, error) {
-	sess, err := session.Load(ctx, d.c.Sessions, d.c.Sealer, key)
+// ofProgram passes a live session on if it is a program's, and says why one is
+// not live.
+func (d *Service) ofProgram(ctx context.Context, key string, sess *broker.Session, err error) (*broker.Session, error) {
+	if root, ok := errors.AsType[*session.RootError](err); ok {
+		key = root.Key
+	}
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return nil, d.whyEnded(ctx, key)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if sess.IsBrowser() || session.Over(sess, d.c.Now()) {
+	if sess.IsBrowser() {
 		return nil, errTokenEnded
-	}
-	if root := sess.Client.Root; root != "" {
-		_, err := session.Load(ctx, d.c.Sessions, d.c.Sealer, root)
-		if broker.CodeOf(err) == broker.CodeNotFound {
-			return nil, d.whyEnded(ctx, root)
-		}
-		if err != nil {
-			return nil, err
-		}
 	}
 	return sess, nil
 }
@@ -171,7 +173,7 @@ func (d *Service) session(ctx context.Context, key string) (*broker.Session, err
 // whyEnded tells both ends of a stolen token what happened.
 func (d *Service) whyEnded(ctx context.Context, key string) error {
 	var why string
-	_, err := d.kept.Get(ctx, "ended/"+key, &why)
+	_, err := d.c.Kept.Get(ctx, "ended/"+key, &why)
 	switch {
 	case broker.CodeOf(err) == broker.CodeNotFound:
 		return errTokenEnded.Because(err)
@@ -184,9 +186,9 @@ func (d *Service) whyEnded(ctx context.Context, key string) error {
 
 // end ends a program's session and remembers why.
 func (d *Service) end(ctx context.Context, key, why string) error {
-	sess, err := session.Load(ctx, d.c.Sessions, d.c.Sealer, key)
+	sess, err := d.c.Book.Live(ctx, key)
 	if broker.CodeOf(err) == broker.CodeNotFound {
-		return nil
+		return d.c.Book.Remove(ctx, key)
 	}
 	if err != nil {
 		return err
@@ -194,17 +196,16 @@ func (d *Service) end(ctx context.Context, key, why string) error {
 	if sess.IsBrowser() {
 		return nil
 	}
-	e := d.event(ctx, sess, broker.ActionTokenRevoke, nil)
-	e.Target, e.Detail = sess.Client.Name, map[string]string{"reason": why, "host": sess.Client.Host}
-	if err := d.c.Events.Record(ctx, e); err != nil {
-		return err
-	}
+	ctx, cancel := broker.Detached(ctx)
+	defer cancel()
 	if left := sess.ExpiresAt.Sub(d.c.Now()); why != signedOut && left > 0 {
-		if err := d.kept.Put(ctx, "ended/"+key, why, left); err != nil {
+		if err := d.c.Kept.Put(ctx, "ended/"+key, why, left); err != nil {
 			return err
 		}
 	}
-	return d.c.Sessions.DeleteSession(ctx, key)
+	return d.c.Book.End(ctx, key, journal.Entry{
+		Action: broker.ActionTokenRevoke, By: sess, Target: sess.Client.Name, Detail: map[string]string{"reason": why, "host": sess.Client.Host},
+	})
 }
 
 const signedOut = "signed out"
@@ -219,13 +220,13 @@ func (d *Service) Refresh(ctx context.Context, c Client, refresh broker.Secret) 
 		return TokenSet{}, errTokenEnded
 	}
 	key := family.Hash()
-	sess, err := d.session(ctx, key)
-	if err != nil {
+	sess, err := d.c.Book.Live(ctx, key)
+	if sess, err = d.ofProgram(ctx, key, sess, err); err != nil {
 		return TokenSet{}, err
 	}
 	for range 5 {
 		var r familyRecord
-		raw, err := d.kept.Get(ctx, "family/"+key, &r)
+		raw, err := d.c.Kept.Get(ctx, "family/"+key, &r)
 		if broker.CodeOf(err) == broker.CodeNotFound {
 			return TokenSet{}, errTokenEnded.Because(err)
 		}
@@ -282,14 +283,14 @@ func (d *Service) rotate(ctx context.Context, key string, raw []byte, r familyRe
 	if left <= 0 {
 		return broker.Secret{}, false, errTokenEnded
 	}
-	done, err := d.kept.Swap(ctx, key, raw, r, left)
+	done, err := d.c.Kept.Swap(ctx, key, raw, r, left)
 	return next, done, err
 }
 
 func (d *Service) refreshed(ctx context.Context, sess *broker.Session, family, secret broker.Secret) (TokenSet, error) {
-	e := d.event(ctx, sess, broker.ActionToken, nil)
-	e.Target, e.Detail = sess.Client.Name, map[string]string{"by": "refresh", "host": sess.Client.Host}
-	if err := d.c.Events.Record(ctx, e); err != nil {
+	e := journal.Entry{Action: broker.ActionToken, By: sess, Target: sess.Client.Name}
+	e.Detail = map[string]string{"by": "refresh", "host": sess.Client.Host}
+	if err := d.c.Journal.Record(ctx, e); err != nil {
 		return TokenSet{}, err
 	}
 	out, err := d.access(ctx, sess)
@@ -297,9 +298,15 @@ func (d *Service) refreshed(ctx context.Context, sess *broker.Session, family, s
 	return out, err
 }
 
+// ExchangeWindow is how long after a sign-in of the rolegate program its tokens
+// can be passed on.
+const ExchangeWindow = 5 * time.Minute
+
 // Exchange gives the holder of an access token of the rolegate program tokens
 // for another client (RFC 8693), in a session that ends with the first one:
-// two programs that each rotate refresh tokens cannot share one family.
+// two programs that each rotate refresh tokens cannot share one family. It works
+// once, right after the sign-in: an access token that is stolen later must not
+// become a refresh token that lasts as long as the session.
 func (d *Service) Exchange(ctx context.Context, c Client, token broker.Secret, audience Client) (TokenSet, error) {
 	sess, err := d.Authenticate(ctx, token)
 	if err != nil {
@@ -308,8 +315,20 @@ func (d *Service) Exchange(ctx context.Context, c Client, token broker.Secret, a
 	if c.ID != CLIClientID || sess.Client.ID != c.ID || sess.Client.Root != "" || audience.ID == c.ID {
 		return TokenSet{}, broker.Errorf(broker.CodeDenied, "Only a sign-in of the rolegate program can be passed on to another program.")
 	}
+	late := broker.Errorf(broker.CodeDenied, "A sign-in can be passed on to another program once, in its first %d minutes.", int(ExchangeWindow/time.Minute)).
+		Fix("Sign in again: rolegate login.")
+	if d.c.Now().Sub(sess.CreatedAt) > ExchangeWindow {
+		return TokenSet{}, late
+	}
+	first, err := d.c.Kept.State.PutIfAbsent(ctx, "exchanged/"+sess.Key, []byte{1}, 2*ExchangeWindow)
+	if err != nil {
+		return TokenSet{}, err
+	}
+	if !first {
+		return TokenSet{}, late.Because(errors.New("passed on before"))
+	}
 	out, _, err := d.open(ctx, sess, broker.SessionClient{
-		ID: audience.ID, Name: audience.Name, Host: sess.Client.Host, Remote: broker.RequestFrom(ctx).Remote, Source: sess.Client.Source, Root: sess.Key,
+		ID: audience.ID, Name: audience.Name, Registered: audience.Registered, Host: sess.Client.Host, Remote: broker.RequestFrom(ctx).Remote, Source: sess.Client.Source, Root: sess.Key,
 	})
 	return out, err
 }
@@ -321,7 +340,7 @@ func (d *Service) Revoke(ctx context.Context, c Client, token broker.Secret) err
 	key := ""
 	if family, secret, ok := splitRefresh(token); ok {
 		var r familyRecord
-		_, err := d.kept.Get(ctx, "family/"+family.Hash(), &r)
+		_, err := d.c.Kept.Get(ctx, "family/"+family.Hash(), &r)
 		if broker.CodeOf(err) == broker.CodeNotFound {
 			return nil
 		}
@@ -333,7 +352,7 @@ func (d *Service) Revoke(ctx context.Context, c Client, token broker.Secret) err
 		}
 	} else {
 		var r accessRecord
-		_, err := d.kept.Get(ctx, "token/"+token.Hash(), &r)
+		_, err := d.c.Kept.Get(ctx, "token/"+token.Hash(), &r)
 		if broker.CodeOf(err) == broker.CodeNotFound {
 			return nil
 		}

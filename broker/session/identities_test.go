@@ -5,17 +5,20 @@ import (
 	"testing"
 
 	"github.com/rolegate/rolegate/broker/brokertest"
-	"github.com/rolegate/rolegate/broker/session"
 )
 
 func TestRecorded(t *testing.T) {
 	r := brokertest.New(t)
 	r.SignIn(t)
-	ids, err := session.Recorded(t.Context(), r.Mem, brokertest.Sealer{}, "Alice@example.com")
+	ids, err := r.Broker().Identities.Find(t.Context(), "Alice@example.com")
 	if err != nil || len(ids) != 1 || ids[0].Username != "alice" {
 		t.Errorf("%v %v", ids, err)
 	}
-	for _, row := range r.Mem.Ids {
+	rows, err := r.Store.FindIdentities(t.Context(), "")
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for _, row := range rows {
 		if strings.Contains(string(row.Body), "alice") {
 			t.Error("claims are in the store in the clear")
 		}

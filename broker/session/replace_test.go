@@ -15,15 +15,13 @@ func TestAttackLogoutWhileAFactorIsUsed(t *testing.T) {
 	for _, tt := range brokertest.Ends {
 		t.Run(tt.Name+", before the new token is stored", func(t *testing.T) {
 			r := brokertest.Endable(t)
-			r.Mem.Before = map[string]func(){"replace": func() {
+			r.Store.Before("replace", func() {
 				if err := tt.End(t, r, r.Sess); err != nil {
 					t.Error(err)
 				}
-			}}
+			})
 			p, err := r.F.UseCode(t.Context(), r.Sess, r.Code(t))
-			if tt.Name != "ended everywhere" { // that is kept beside the session and judged at its next use
-				brokertest.WantCode(t, "the use", broker.CodeUnauthenticated, err)
-			}
+			brokertest.WantCode(t, "the use", broker.CodeUnauthenticated, err)
 			r.WantOver(t, p.Token)
 		})
 		t.Run(tt.Name+", found by its old key and ended after", func(t *testing.T) {
@@ -36,10 +34,13 @@ func TestAttackLogoutWhileAFactorIsUsed(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			r.Mem.Before = map[string]func(){"delete": use}
-			if tt.Name == "ended everywhere" || tt.Name == "factors reset" { // it deletes nothing, or the factor before
+			switch tt.Name {
+			case "ended everywhere": // what comes after the revocation is refused by that
+				r.Store.Before("revoke", use)
+			case "factors reset": // it takes the factor first
 				use()
-				r.Mem.Before = nil
+			default:
+				r.Store.Before("delete", use)
 			}
 			if err := tt.End(t, r, &sess); err != nil {
 				t.Fatal(err)
@@ -79,15 +80,13 @@ func TestAttackLogoutDuringStepUp(t *testing.T) {
 		t.Run(tt.Name+", before the new one is stored", func(t *testing.T) {
 			r := brokertest.Endable(t)
 			b := begin(t, r, up)
-			r.Mem.Before = map[string]func(){"replace": func() {
+			r.Store.Before("replace", func() {
 				if err := tt.End(t, r, r.Sess); err != nil {
 					t.Error(err)
 				}
-			}}
+			})
 			out, err := r.Finish(t, b)
-			if tt.Name != "ended everywhere" {
-				brokertest.WantCode(t, "the step-up", broker.CodeUnauthenticated, err)
-			}
+			brokertest.WantCode(t, "the step-up", broker.CodeUnauthenticated, err)
 			r.WantOver(t, out.Token)
 		})
 		t.Run(tt.Name+", found by its old key and ended after", func(t *testing.T) {
@@ -101,11 +100,11 @@ func TestAttackLogoutDuringStepUp(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			r.Mem.Before = map[string]func(){"delete": finish}
-			if tt.Name == "ended everywhere" {
-				finish()
-				r.Mem.Before = nil
+			call := "delete"
+			if tt.Name == "ended everywhere" || tt.Name == "factors reset" { // what comes after the revocation is refused by that
+				call = "revoke"
 			}
+			r.Store.Before(call, finish)
 			if err := tt.End(t, r, &sess); err != nil {
 				t.Fatal(err)
 			}

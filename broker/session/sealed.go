@@ -21,10 +21,10 @@ type Sealed struct {
 func (s Sealed) seal(key string, v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("broker: encode %T: %w", v, err)
+		return nil, fmt.Errorf("session: encode %T: %w", v, err)
 	}
 	if b, err = s.Sealer.Seal(b, key); err != nil {
-		return nil, fmt.Errorf("broker: seal %T: %w", v, err)
+		return nil, fmt.Errorf("session: seal %T: %w", v, err)
 	}
 	return b, nil
 }
@@ -35,13 +35,10 @@ func (s Sealed) open(key string, raw []byte, into any) error {
 		err = json.Unmarshal(b, into)
 	}
 	if err != nil {
-		return ErrNotThere.Because(fmt.Errorf("broker: open %T: %w", into, err))
+		return errNotThere.Because(fmt.Errorf("session: open %T: %w", into, err))
 	}
 	return nil
 }
-
-// ErrNotThere is the error for what the store has, and we did not put there.
-var ErrNotThere = broker.Errorf(broker.CodeNotFound, "There is nothing under this name, or not any more.")
 
 func (s Sealed) Put(ctx context.Context, key string, v any, ttl time.Duration) error {
 	b, err := s.seal(key, v)
@@ -95,7 +92,7 @@ func StateKey(kind, state string) string { return kind + "/" + broker.NewSecret(
 // CodeNotFound when none was begun here under the state, or it was answered.
 func (s Sealed) TakePending(ctx context.Context, kind, state string, into any) error {
 	if state == "" || len(state) > 128 {
-		return ErrNotThere.Because(fmt.Errorf("a state of %d bytes", len(state)))
+		return errNotThere.Because(fmt.Errorf("a state of %d bytes", len(state)))
 	}
 	return s.Take(ctx, StateKey(kind, state), into)
 }

@@ -67,19 +67,19 @@ func TestAttackSessionRowWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			alice := *out.Session
-			row := r.Mem.Sessions[alice.Key]
+			row := r.Store.Sessions()[alice.Key]
 			row.Body = bytes.Clone(row.Body)
-			other := r.Mem.Sessions[bob.Key]
-			delete(r.Mem.Sessions, alice.Key)
+			other := r.Store.Sessions()[bob.Key]
+			r.Store.DropSessions(alice.Key)
 			tt.change(t, &row, other)
-			r.Mem.Sessions[row.Key] = row
+			r.Store.SetSession(row)
 			token := out.Token
 			if row.Key == mallory.Hash() {
 				token = mallory
 			}
 			_, err = r.Acc.Authenticate(t.Context(), token)
 			brokertest.WantCode(t, "its token", broker.CodeUnauthenticated, err)
-			if _, ok := r.Mem.Sessions[row.Key]; !ok {
+			if _, ok := r.Store.Sessions()[row.Key]; !ok {
 				t.Error("the row is gone: it may be good for a node with other keys")
 			}
 			for _, s := range []*broker.Session{&alice, bob} {
@@ -106,9 +106,9 @@ func TestAttackProgramRowWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := r.Mem.Sessions[sess.Key]
+	row := r.Store.Sessions()[sess.Key]
 	row.Body = unsealed(t, row)
-	r.Mem.Sessions[sess.Key] = row
+	r.Store.SetSession(row)
 	_, err = r.Dev.Authenticate(t.Context(), set.Access)
 	brokertest.WantCode(t, "access token", broker.CodeUnauthenticated, err)
 	_, err = r.Dev.Refresh(t.Context(), r.CLI(t), set.Refresh)
@@ -179,13 +179,13 @@ func TestAttackStateWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Mem.State[tt.key], r.Mem.Expires[tt.key] = plain, r.Clock.Add(time.Hour)
+			r.Store.SetState(tt.key, plain)
 			brokertest.WantCode(t, "made up", broker.CodeUnauthenticated, tt.use(t, r))
 			moved := 0
-			for k, v := range r.Mem.State {
+			for k, v := range r.Store.State() {
 				if strings.HasPrefix(k, tt.prefix) && k != tt.key {
 					moved++
-					r.Mem.State[tt.key], r.Mem.Expires[tt.key] = v, r.Clock.Add(time.Hour)
+					r.Store.SetState(tt.key, v)
 					brokertest.WantCode(t, "moved", broker.CodeUnauthenticated, tt.use(t, r))
 				}
 			}
@@ -202,7 +202,7 @@ func TestAttackStateWritten(t *testing.T) {
 		var codes []string
 		for _, host := range []string{"alice", "mallory"} {
 			before := map[string]bool{}
-			for k := range r.Mem.State {
+			for k := range r.Store.State() {
 				before[k] = true
 			}
 			d, err := r.Dev.StartDevice(t.Context(), r.CLI(t), host, broker.Requirement{})
@@ -210,13 +210,13 @@ func TestAttackStateWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			codes = append(codes, d.UserCode)
-			for k := range r.Mem.State {
+			for k := range r.Store.State() {
 				if !before[k] && strings.HasPrefix(k, "usercode/") {
 					starts[host] = k
 				}
 			}
 		}
-		r.Mem.State[starts["alice"]] = r.Mem.State[starts["mallory"]]
+		r.Store.SetState(starts["alice"], r.Store.State()[starts["mallory"]])
 		_, err := r.Dev.FindDevice(t.Context(), alice, codes[0])
 		brokertest.WantCode(t, "alice's code", broker.CodeNotFound, err)
 	})
@@ -229,14 +229,14 @@ func TestAttackStateWritten(t *testing.T) {
 		}
 		family, _, _ := strings.Cut(set.Refresh.Reveal(), ".")
 		key := "family/" + broker.NewSecret(family).Hash()
-		if _, ok := r.Mem.State[key]; !ok {
+		if _, ok := r.Store.State()[key]; !ok {
 			t.Fatal("no family")
 		}
 		b, err := json.Marshal(map[string]any{"client": program.CLIClientID, "current": hash, "expires": r.Clock.Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Mem.State[key] = b
+		r.Store.SetState(key, b)
 		_, err = r.Dev.Refresh(t.Context(), r.CLI(t), broker.NewSecret(family+"."+theirs))
 		brokertest.WantCode(t, "a secret of mallory's", broker.CodeUnauthenticated, err)
 	})

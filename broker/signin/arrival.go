@@ -84,13 +84,12 @@ func (s *Service) arrive(ctx context.Context, t *broker.Trace, p broker.Provider
 	if err != nil {
 		return nil, err
 	}
-	e := journal.NewEvent(ctx, s.c.Now(), broker.ActionArrive, broker.OutcomeOK)
-	e.Actor, e.Username, e.Target, e.TraceID = id.Subject, id.Username, string(p.ID), t.ID
-	if err := s.c.Events.Record(ctx, e); err != nil {
+	entry := journal.Entry{Action: broker.ActionArrive, Actor: id.Subject, Username: id.Username, Target: string(p.ID), Trace: t}
+	if err := s.c.Journal.Record(ctx, entry); err != nil {
 		return nil, err
 	}
 	t.Pass("signin.ask", "the person is asked before a session begins")
-	if err := s.kept.Put(ctx, arrivalKey(token), arrivalRecord{
+	if err := s.c.Kept.Put(ctx, arrivalKey(token), arrivalRecord{
 		Provider: p.ID, BindingHash: binding.Hash(), TraceID: t.ID, TraceSteps: t.Steps(), ExpiresAt: s.c.Now().Add(ArrivalTTL),
 		SubjectID: auth.Subject.ID, NameIDFormat: auth.NameIDFormat, NameID: auth.NameID, Claims: auth.Claims, AuthnContext: auth.AuthnContext,
 		AuthnInstant: auth.AuthnInstant, SessionIndex: auth.SessionIndex, NotOnOrAfter: auth.NotOnOrAfter,
@@ -113,30 +112,23 @@ type Agreement struct {
 // ReturnTo is always "/", as nothing that came with the answer says where the
 // person wants to go.
 func (s *Service) Agree(ctx context.Context, in Agreement) (Result, string, error) {
-	t := s.traces.Start()
-	ctx = broker.WithTrace(ctx, t)
-	out, err := s.agree(ctx, t, in)
-	if err != nil {
-		t.Fail("signin.refused", "%v", err)
-		return Result{}, t.ID, s.refuse(ctx, in.Provider, t, err)
-	}
-	if err := s.traces.Save(ctx, t); err != nil {
-		return Result{}, t.ID, err
-	}
-	return out, t.ID, nil
-}
-
-func (s *Service) agree(ctx context.Context, t *broker.Trace, in Agreement) (Result, error) {
 	p, err := s.provider(in.Provider)
 	if err != nil {
-		return Result{}, err
+		return Result{}, "", err
 	}
+	if u, ok := p.IdP.(broker.UnsolicitedReceiver); !ok || !u.AcceptsUnsolicited() {
+		return Result{}, "", broker.Errorf(broker.CodeNotFound, "This identity provider does not start sign-ins.").Fix("Start from the portal.")
+	}
+	return s.attempt(ctx, p.ID, func(ctx context.Context, t *broker.Trace) (Result, error) { return s.agree(ctx, t, p, in) })
+}
+
+func (s *Service) agree(ctx context.Context, t *broker.Trace, p broker.Provider, in Agreement) (Result, error) {
 	stale := broker.Errorf(broker.CodeUnauthenticated, "This question has expired, or was already answered.").Fix("Start again from the portal.")
 	if len(in.Token.Reveal()) != 43 {
 		return Result{}, stale.Because(errors.New("no token of an arrival"))
 	}
 	var a arrivalRecord
-	err = s.kept.Take(ctx, arrivalKey(in.Token), &a)
+	err := s.c.Kept.Take(ctx, arrivalKey(in.Token), &a)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return Result{}, stale.Because(fmt.Errorf("no arrival under this token: %w", err))
 	}
@@ -145,15 +137,13 @@ func (s *Service) agree(ctx context.Context, t *broker.Trace, in Agreement) (Res
 	}
 	t.ID = a.TraceID
 	t.Prepend(a.TraceSteps)
-	switch u, ok := p.IdP.(broker.UnsolicitedReceiver); {
+	switch {
 	case a.Provider != p.ID:
 		return Result{}, stale.Because(fmt.Errorf("the arrival was from %s, the agreement came to %s", a.Provider, p.ID))
 	case !boundTo(a.BindingHash, in.Binding):
 		return Result{}, stale.Because(errors.New("binding cookie absent or different"))
 	case !s.c.Now().Before(a.ExpiresAt):
 		return Result{}, stale.Because(fmt.Errorf("the question ended at %s", a.ExpiresAt))
-	case !ok || !u.AcceptsUnsolicited(): // switched off in between
-		return Result{}, stale.Because(errors.New("unsolicited answers are not taken any more"))
 	}
 	t.Pass("signin.agreed", "by the person, in the browser that was asked")
 	auth := a.authentication()

@@ -4,11 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/brokertest"
-	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/signin"
 )
 
@@ -48,7 +46,7 @@ func TestArrival(t *testing.T) {
 	if e := r.LastEvent(t); e.Action != broker.ActionSignIn || e.Detail["idp_initiated"] != "true" || e.TraceID != traceID {
 		t.Errorf("event %+v", e)
 	}
-	trace, err := journal.Traces{State: r.Mem, Now: r.Mem.Now}.Find(t.Context(), traceID)
+	trace, err := r.Broker().Journal.Trace(t.Context(), traceID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +125,7 @@ func TestArrivalAttacks(t *testing.T) {
 			r.IdP.Unasked = false
 			_, _, err := r.In.Agree(t.Context(), agreement(a))
 			return r, err
-		}, "not taken any more"},
+		}, "does not start sign-ins"},
 		{"replayed answer", func(t *testing.T) (*brokertest.Rig, error) {
 			r, _ := arrived(t)
 			_, err := r.Unasked(t, "", broker.Secret{})
@@ -158,9 +156,9 @@ func TestArrivalAttacks(t *testing.T) {
 		}, "vouched for"},
 		{"event cannot be recorded", func(t *testing.T) (*brokertest.Rig, error) {
 			r, a := arrived(t)
-			r.Mem.NoEvents = true
+			r.Store.LoseEvents(true)
 			_, _, err := r.In.Agree(t.Context(), agreement(a))
-			r.Mem.NoEvents = false
+			r.Store.LoseEvents(false)
 			return r, err
 		}, ""},
 	} {
@@ -169,7 +167,7 @@ func TestArrivalAttacks(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.why) {
 				t.Errorf("error %v, want %q", err, tt.why)
 			}
-			if len(r.Mem.Sessions) != 0 {
+			if len(r.Store.Sessions()) != 0 {
 				t.Error("a session was made")
 			}
 		})
@@ -182,8 +180,8 @@ func TestArrivalIsTakenOnce(t *testing.T) {
 	if _, _, err := r.In.Agree(t.Context(), agreement(a)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.In.Agree(t.Context(), agreement(a)); broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.Mem.Sessions) != 1 {
-		t.Errorf("error %v, %d sessions", err, len(r.Mem.Sessions))
+	if _, _, err := r.In.Agree(t.Context(), agreement(a)); broker.CodeOf(err) != broker.CodeUnauthenticated || len(r.Store.Sessions()) != 1 {
+		t.Errorf("error %v, %d sessions", err, len(r.Store.Sessions()))
 	}
 }
 
@@ -192,10 +190,8 @@ func TestArrivalIsTakenOnce(t *testing.T) {
 func TestArrivalNeedsMFA(t *testing.T) {
 	r := brokertest.New(t)
 	r.IdP.Unasked, r.IdP.Auth.AuthnContext.ACR = true, "pwd"
-	in := signin.New(signin.Config{
-		Providers: []broker.Provider{{ID: "okta", IdP: r.IdP, MFA: broker.MFAPolicy{Required: true}}},
-		Mapper:    r.AWS, State: r.Mem, Sessions: r.Mem, Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now,
-	})
+	r.Policy.Required = true
+	in := r.Node(t, nil).SignIn
 	out, _, err := in.Finish(t.Context(), signin.Answer{Provider: "okta"})
 	if broker.CodeOf(err) != broker.CodeStepUp || out.Arrival != nil {
 		t.Errorf("error %v, arrival %v", err, out.Arrival)
@@ -207,7 +203,7 @@ func TestArrivalNeedsMFA(t *testing.T) {
 func TestArrivalIsSealed(t *testing.T) {
 	r, a := arrived(t)
 	found := false
-	for k, v := range r.Mem.State {
+	for k, v := range r.Store.State() {
 		if strings.HasPrefix(k, "arrival/") {
 			found = true
 			for _, secret := range []string{a.Token.Reveal(), a.Binding.Reveal(), "alice"} {
@@ -237,8 +233,8 @@ func TestArrivalReplacesOldSession(t *testing.T) {
 	if _, _, err := r.In.Agree(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := r.Mem.Sessions[old.Key]; ok || len(r.Mem.Sessions) != 1 {
-		t.Errorf("%d sessions, old one there: %t", len(r.Mem.Sessions), ok)
+	if _, ok := r.Store.Sessions()[old.Key]; ok || len(r.Store.Sessions()) != 1 {
+		t.Errorf("%d sessions, old one there: %t", len(r.Store.Sessions()), ok)
 	}
 }
 
@@ -248,17 +244,13 @@ func TestReplayOnAnotherNode(t *testing.T) {
 	for _, unasked := range []bool{false, true} {
 		r := brokertest.New(t)
 		r.IdP.Unasked = unasked
-		config := func(p broker.IdentityProvider) signin.Config {
-			return signin.Config{
-				Providers: []broker.Provider{{ID: "okta", IdP: p}}, Mapper: r.AWS, State: r.Mem, Sessions: r.Mem,
-				Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now,
-			}
-		}
 		other := *r.IdP
+		here := r.In
+		r.Bye = &brokertest.Leaver{IdP: &other}
 		nodes := []struct {
 			in *signin.Service
 			p  *brokertest.IdP
-		}{{signin.New(config(r.IdP)), r.IdP}, {signin.New(config(&other)), &other}}
+		}{{here, r.IdP}, {r.Node(t, nil).SignIn, &other}}
 		var codes []broker.Code
 		for _, n := range nodes {
 			f := signin.Answer{Provider: "okta"}
@@ -283,10 +275,7 @@ func TestReplayOnAnotherNode(t *testing.T) {
 func TestBeginHereFinishThere(t *testing.T) {
 	r := brokertest.New(t)
 	b := r.Begin(t)
-	there := signin.New(signin.Config{
-		Providers: []broker.Provider{{ID: "okta", IdP: r.IdP}}, Mapper: r.AWS, State: r.Mem, Sessions: r.Mem,
-		Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: func() time.Time { return r.Clock },
-	})
+	there := r.Node(t, nil).SignIn
 	f := signin.Answer{Provider: "okta", State: r.IdP.Last.State, Binding: b.Binding}
 	if _, _, err := there.Finish(t.Context(), f); err != nil {
 		t.Error(err)

@@ -21,11 +21,9 @@ const LogoutTTL = 10 * time.Minute
 // Rand are needed.
 type LogoutConfig struct {
 	Providers []broker.Provider
-	State     broker.StateStore
-	Sessions  broker.SessionStore
-	Finder    broker.SessionFinder
-	Events    broker.Recorder
-	Sealer    broker.Sealer
+	Kept      session.Sealed
+	Ender     *session.Ender
+	Journal   *journal.Journal
 	Limiter   *limit.Limiter   // of what is refused; nil: no limits
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
@@ -33,21 +31,20 @@ type LogoutConfig struct {
 
 // Logout is the use case of ending sessions: here and at the identity provider
 // when a person signs out, here when the identity provider says so.
-type Logout struct {
-	c      LogoutConfig
-	kept   session.Sealed
-	traces journal.Traces
-}
+type Logout struct{ c LogoutConfig }
 
-// NewLogout returns the use case.
-func NewLogout(c LogoutConfig) *Logout {
+// NewLogout returns the use case, or an error that says what is missing.
+func NewLogout(c LogoutConfig) (*Logout, error) {
+	if c.Kept.State == nil || c.Ender == nil || c.Journal == nil {
+		return nil, errors.New("signin: Kept, Ender and Journal are needed")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Logout{c: c, kept: session.Sealed{State: c.State, Sealer: c.Sealer}, traces: journal.Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+	return &Logout{c}, nil
 }
 
 func (l *Logout) provider(id broker.ProviderID) (broker.Provider, error) {
@@ -77,12 +74,7 @@ type pendingLogout struct {
 // End ends the session here, with its event, and then asks its provider to end
 // its own. What the provider does, or cannot be asked, changes nothing here.
 func (l *Logout) End(ctx context.Context, sess *broker.Session, binding broker.Secret) (Ended, error) {
-	e := journal.NewEvent(ctx, l.c.Now(), broker.ActionSignOut, broker.OutcomeOK)
-	e.Actor, e.Username = sess.Identity.Subject, sess.Identity.Username
-	if err := l.c.Events.Record(ctx, e); err != nil {
-		return Ended{}, err
-	}
-	if err := l.c.Sessions.DeleteSession(ctx, sess.Key); err != nil {
+	if err := l.c.Ender.End(ctx, sess.Key, journal.Entry{Action: broker.ActionSignOut, By: sess}); err != nil {
 		return Ended{}, err
 	}
 	p, err := l.provider(sess.Identity.Subject.Provider)
@@ -94,11 +86,11 @@ func (l *Logout) End(ctx context.Context, sess *broker.Session, binding broker.S
 	if !ok {
 		return out, nil
 	}
-	t := l.traces.Start()
+	t := l.c.Journal.Start()
 	if err := l.ask(broker.WithTrace(ctx, t), t, initiator, sess, binding, &out); err != nil {
 		t.Fail("logout.begin", "%v", err)
 		out.Challenge, out.Unreachable, out.TraceID = nil, true, t.ID
-		_ = l.traces.Save(ctx, t) // the sign-out is done: what cannot be noted must not look like a failure of it
+		_ = l.c.Journal.Keep(ctx, t) // the sign-out is done: what cannot be noted must not look like a failure of it
 	}
 	return out, nil
 }
@@ -123,7 +115,7 @@ func (l *Logout) ask(ctx context.Context, t *broker.Trace, in broker.LogoutIniti
 	if err != nil || challenge == nil {
 		return err
 	}
-	if err := l.kept.Put(ctx, session.StateKey(pendingSignOut, r.State), pendingLogout{
+	if err := l.c.Kept.Put(ctx, session.StateKey(pendingSignOut, r.State), pendingLogout{
 		Provider: out.Provider.ID, ID: r.ID, BindingHash: binding.Hash(), TraceID: t.ID, Actor: sess.Identity.Subject, Username: sess.Identity.Username,
 	}, LogoutTTL); err != nil {
 		return err
@@ -140,7 +132,7 @@ const pendingSignOut = "logout"
 // 256 bits could only take away the page that confirms. The trace id is
 // returned in every case in which a pending request was found.
 func (l *Logout) Finish(ctx context.Context, id broker.ProviderID, state string, binding broker.Secret, m broker.LogoutMessage) (p broker.Provider, traceID string, err error) {
-	t := l.traces.Start()
+	t := l.c.Journal.Start()
 	ctx = broker.WithTrace(ctx, t)
 	if p, err = l.provider(id); err != nil {
 		return p, "", err
@@ -155,21 +147,19 @@ func (l *Logout) Finish(ctx context.Context, id broker.ProviderID, state string,
 		return p, t.ID, fmt.Errorf("broker: %s has a pending logout and no logout", p.ID)
 	}
 	err = initiator.FinishLogout(ctx, broker.LogoutRequest{ID: pending.ID, State: state}, m)
-	e := journal.NewEvent(ctx, l.c.Now(), broker.ActionSignOut, broker.OutcomeOK)
-	e.Actor, e.Username, e.Target, e.TraceID = pending.Actor, pending.Username, string(p.ID), t.ID
-	e.Detail = map[string]string{"provider": "answered"}
-	if err != nil {
-		e.Outcome, e.Code, e.Detail = journal.OutcomeOf(err), broker.CodeOf(err), map[string]string{"reason": broker.Message(err)}
+	e := journal.Entry{Action: broker.ActionSignOut, Actor: pending.Actor, Username: pending.Username, Target: string(p.ID), Trace: t, Err: err}
+	if err == nil {
+		e.Detail = map[string]string{"provider": "answered"}
 	}
-	_ = l.traces.Save(ctx, t) // as in End
-	return p, t.ID, errors.Join(err, l.c.Events.Record(ctx, e))
+	_ = l.c.Journal.Keep(ctx, t) // as in End
+	return p, t.ID, errors.Join(err, l.c.Journal.Record(ctx, e))
 }
 
 func (l *Logout) take(ctx context.Context, id broker.ProviderID, state string, binding broker.Secret) (pendingLogout, error) {
 	var out pendingLogout
 	stale := broker.Errorf(broker.CodeUnauthenticated, "This answer to a sign-out has expired, was already used, or does not belong here.").
 		Fix("You can close this page. To be sure, open the portal: it says whether you are signed in.")
-	err := l.kept.TakePending(ctx, pendingSignOut, state, &out)
+	err := l.c.Kept.TakePending(ctx, pendingSignOut, state, &out)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return out, stale.Because(err)
 	}
@@ -189,7 +179,7 @@ func (l *Logout) take(ctx context.Context, id broker.ProviderID, state string, b
 // could not be carried out, as with a store that is down, may come again. The
 // trace id is returned whenever there is a trace.
 func (l *Logout) Receive(ctx context.Context, id broker.ProviderID, m broker.LogoutMessage) (answer *broker.Challenge, traceID string, err error) {
-	t := l.traces.Start()
+	t := l.c.Journal.Start()
 	ctx = broker.WithTrace(ctx, t)
 	p, err := l.provider(id)
 	if err != nil {
@@ -216,12 +206,12 @@ func (l *Logout) Receive(ctx context.Context, id broker.ProviderID, m broker.Log
 	// replay and leave sessions alive.
 	failed := l.endAll(ctx, p.ID, t, n)
 	if failed == nil {
-		_, failed = l.c.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
+		_, failed = l.c.Kept.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
 	}
 	if failed != nil {
 		t.Fail("logout", "%v", failed)
 	}
-	_ = l.traces.Save(ctx, t) // the sessions are over, or the store is down and failed says so
+	_ = l.c.Journal.Keep(ctx, t) // the sessions are over, or the store is down and failed says so
 	answer, err = receiver.AnswerLogout(ctx, n, failed)
 	if answer == nil {
 		err = errors.Join(failed, err)
@@ -230,7 +220,7 @@ func (l *Logout) Receive(ctx context.Context, id broker.ProviderID, m broker.Log
 }
 
 func (l *Logout) unused(ctx context.Context, key string) error {
-	_, err := l.c.State.Get(ctx, key)
+	_, err := l.c.Kept.State.Get(ctx, key)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return nil
 	}
@@ -242,7 +232,8 @@ func (l *Logout) unused(ctx context.Context, key string) error {
 }
 
 // endAll ends what it can, each session with its event, and says what it could
-// not. A session whose event cannot be recorded stays, to be ended by a retry.
+// not. A session ends also where its event cannot be recorded; the error then says
+// that it was not.
 func (l *Logout) endAll(ctx context.Context, p broker.ProviderID, t *broker.Trace, n broker.LogoutNotice) error {
 	if len(n.Sessions) == 0 {
 		return fmt.Errorf("broker: adapter of %s names no session to end", p)
@@ -262,25 +253,15 @@ func (l *Logout) endAll(ctx context.Context, p broker.ProviderID, t *broker.Trac
 		if f.NameID != "" {
 			search.SessionIndex = "" // compared below
 		}
-		rows, err := l.c.Finder.FindSessions(ctx, search)
-		errs = append(errs, err)
-		for _, row := range rows {
+		n, err := l.c.Ender.EndFound(ctx, search, func(row broker.SessionRow) bool {
 			// A session of the person for which the provider named no index may
 			// be the one that is meant.
-			if f.SessionIndex != "" && row.SessionIndex != "" && row.SessionIndex != f.SessionIndex {
-				continue
-			}
-			e := journal.NewEvent(ctx, l.c.Now(), broker.ActionLogout, broker.OutcomeOK)
-			e.Actor, e.Target, e.TraceID = row.Subject, string(p), t.ID
-			err := l.c.Events.Record(ctx, e)
-			if err == nil {
-				err = l.c.Sessions.DeleteSession(ctx, row.Key)
-			}
-			if err == nil {
-				ended++
-			}
-			errs = append(errs, err)
-		}
+			return f.SessionIndex == "" || row.SessionIndex == "" || row.SessionIndex == f.SessionIndex
+		}, func(row broker.SessionRow) journal.Entry {
+			return journal.Entry{Action: broker.ActionLogout, Actor: row.Subject, Target: string(p), Trace: t}
+		})
+		ended += n
+		errs = append(errs, err)
 	}
 	t.Pass("logout", "sessions ended: %d", ended)
 	return errors.Join(errs...)
@@ -295,11 +276,5 @@ func (l *Logout) refuse(ctx context.Context, p broker.ProviderID, t *broker.Trac
 		return limited
 	}
 	t.Fail("logout.refused", "%v", err)
-	e := journal.NewEvent(ctx, l.c.Now(), broker.ActionLogout, journal.OutcomeOf(err))
-	e.Code, e.Target, e.TraceID = broker.CodeOf(err), string(p), t.ID
-	e.Detail = map[string]string{"reason": broker.Message(err)}
-	if failed := errors.Join(l.traces.Save(ctx, t), l.c.Events.Record(ctx, e)); failed != nil {
-		return failed
-	}
-	return err
+	return l.c.Journal.Refuse(ctx, journal.Entry{Action: broker.ActionLogout, Target: string(p), Trace: t, Err: err})
 }

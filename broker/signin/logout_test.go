@@ -15,7 +15,8 @@ import (
 )
 
 // TestEndHere ensures that the session is over with its event whatever the
-// provider offers or does, and that what cannot be recorded is not done.
+// provider offers or does, and also where the event cannot be kept, which is an
+// error then.
 func TestEndHere(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -46,8 +47,8 @@ func TestEndHere(t *testing.T) {
 	}
 	r := brokertest.New(t)
 	s := r.As(t, "00u1", "alice", "i1")
-	r.Mem.NoEvents = true
-	if _, err := r.Out.End(t.Context(), s, broker.Secret{}); broker.CodeOf(err) != broker.CodeUnavailable || !r.Alive(s) {
+	r.Store.LoseEvents(true)
+	if _, err := r.Out.End(t.Context(), s, broker.Secret{}); broker.CodeOf(err) != broker.CodeUnavailable || r.Alive(s) {
 		t.Errorf("without an event: %v, alive %t", err, r.Alive(s))
 	}
 }
@@ -59,9 +60,8 @@ func TestEndSurvivesTheStateStore(t *testing.T) {
 	r := brokertest.New(t)
 	r.Bye.Challenge = &broker.Challenge{URL: "https://idp.example/slo"}
 	s := r.As(t, "00u1", "alice", "i1")
-	out := signin.NewLogout(signin.LogoutConfig{
-		Providers: r.In.Providers(), State: brokenState{r.Mem}, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{},
-	})
+	r.State = brokenState{r.Store}
+	out := r.Node(t, nil).Logout
 	ended, err := out.End(t.Context(), s, broker.Secret{})
 	if err != nil || !ended.Unreachable || ended.Challenge != nil || r.Alive(s) {
 		t.Errorf("%+v %v, alive %t", ended, err, r.Alive(s))
@@ -69,7 +69,7 @@ func TestEndSurvivesTheStateStore(t *testing.T) {
 }
 
 // brokenState loses whatever is put into it, and says so.
-type brokenState struct{ *brokertest.Memory }
+type brokenState struct{ broker.StateStore }
 
 func (brokenState) Put(context.Context, string, []byte, time.Duration) error {
 	return brokertest.ErrDown
@@ -85,7 +85,7 @@ func TestLogoutAsksWithTheName(t *testing.T) {
 	r := brokertest.New(t)
 	r.Bye.Challenge = &broker.Challenge{URL: "https://idp.example/slo"}
 	s := r.As(t, "00u1", "alice@idp", "i1")
-	if strings.Contains(string(r.Mem.Sessions[s.Key].Body), "planted") {
+	if strings.Contains(string(r.Store.Sessions()[s.Key].Body), "planted") {
 		t.Error("the hint is in the store in the clear")
 	}
 	if _, err := r.Out.End(t.Context(), s, broker.Secret{}); err != nil {
@@ -95,7 +95,7 @@ func TestLogoutAsksWithTheName(t *testing.T) {
 	if q.NameID != "alice@idp" || q.SessionIndex != "i1" || q.Hint.Reveal() != "planted-hint-00u1" || len(q.State) != 43 || !strings.HasPrefix(q.ID, "id-") {
 		t.Errorf("%+v", q)
 	}
-	for k, v := range r.Mem.State {
+	for k, v := range r.Store.State() {
 		if strings.Contains(k, q.State) || strings.Contains(string(v), q.ID) {
 			t.Errorf("%s holds the request in the clear", k)
 		}
@@ -111,7 +111,7 @@ func TestArrivalKeepsTheHint(t *testing.T) {
 	if err != nil || in.Arrival == nil {
 		t.Fatalf("%+v %v", in, err)
 	}
-	for _, v := range r.Mem.State {
+	for _, v := range r.Store.State() {
 		if strings.Contains(string(v), "planted") {
 			t.Error("the hint is in the store in the clear")
 		}
@@ -152,7 +152,7 @@ func TestFinishLogout(t *testing.T) {
 		{"no state", "okta", func(_ *brokertest.Rig, s *string, _ *broker.Secret) { *s = "" }, broker.CodeUnauthenticated, ""},
 		{"a long state", "okta", func(_ *brokertest.Rig, s *string, _ *broker.Secret) { *s = strings.Repeat("s", 1<<20) }, broker.CodeUnauthenticated, ""},
 		{"too late", "okta", func(r *brokertest.Rig, _ *string, _ *broker.Secret) { r.Clock = r.Clock.Add(signin.LogoutTTL) }, broker.CodeUnauthenticated, ""},
-		{"the store is down", "okta", func(r *brokertest.Rig, _ *string, _ *broker.Secret) { r.Mem.Down = true }, broker.CodeUnavailable, ""},
+		{"the store is down", "okta", func(r *brokertest.Rig, _ *string, _ *broker.Secret) { r.Store.Down(true) }, broker.CodeUnavailable, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := brokertest.New(t)
@@ -162,7 +162,7 @@ func TestFinishLogout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			state, binding, before := r.Bye.Request.State, ended.Binding, len(r.Mem.Events)
+			state, binding, before := r.Bye.Request.State, ended.Binding, len(r.Store.AllEvents())
 			if tt.change != nil {
 				tt.change(r, &state, &binding)
 			}
@@ -170,8 +170,8 @@ func TestFinishLogout(t *testing.T) {
 			if broker.CodeOf(err) != tt.code {
 				t.Fatalf("%v", err)
 			}
-			if (tt.outcome == "") != (trace == "") || (tt.outcome == "") != (len(r.Mem.Events) == before) {
-				t.Errorf("trace %q, %d events", trace, len(r.Mem.Events)-before)
+			if (tt.outcome == "") != (trace == "") || (tt.outcome == "") != (len(r.Store.AllEvents()) == before) {
+				t.Errorf("trace %q, %d events", trace, len(r.Store.AllEvents())-before)
 			}
 			if tt.outcome == "" {
 				return
@@ -207,7 +207,7 @@ func TestReceiveLogout(t *testing.T) {
 				"a1": r.As(t, "00u1", "alice", "i1"), "a2": r.As(t, "00u1", "alice", "i2"),
 				"a0": r.As(t, "00u1", "alice", ""), "b3": r.As(t, "00u2", "bob", "i3"),
 			}
-			before := len(r.Mem.Events)
+			before := len(r.Store.AllEvents())
 			r.Bye.Answer = &broker.Challenge{URL: "https://idp.example/slo"}
 			r.Hears("r1", tt.ends...)
 			answer, _, err := r.Out.Receive(t.Context(), "okta", broker.LogoutMessage{})
@@ -224,13 +224,13 @@ func TestReceiveLogout(t *testing.T) {
 					ended++
 				}
 			}
-			for _, e := range r.Mem.Events[before:] {
+			for _, e := range r.Store.AllEvents()[before:] {
 				if e.Action != broker.ActionLogout || e.Outcome != broker.OutcomeOK || e.Actor.Provider != "okta" || e.TraceID == "" {
 					t.Errorf("%+v", e)
 				}
 			}
-			if len(r.Mem.Events)-before != ended {
-				t.Errorf("%d events for %d sessions", len(r.Mem.Events)-before, ended)
+			if len(r.Store.AllEvents())-before != ended {
+				t.Errorf("%d events for %d sessions", len(r.Store.AllEvents())-before, ended)
 			}
 		})
 	}
@@ -306,15 +306,16 @@ func TestReceiveReplay(t *testing.T) {
 // and then ends the sessions: the replay guard must not keep them alive.
 func TestReceiveRetry(t *testing.T) {
 	for name, broken := range map[string]func(*brokertest.Rig, bool){
-		"the events": func(r *brokertest.Rig, on bool) { r.Mem.NoEvents = on },
-		"everything": func(r *brokertest.Rig, on bool) { r.Mem.Down = on },
+		"the events": func(r *brokertest.Rig, on bool) { r.Store.LoseEvents(on) },
+		"everything": func(r *brokertest.Rig, on bool) { r.Store.Down(on) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := brokertest.New(t)
 			s := r.As(t, "00u1", "alice", "i1")
 			r.Hears("r1", brokertest.Named("alice", "i1"))
 			broken(r, true)
-			if _, _, err := r.Out.Receive(t.Context(), "okta", broker.LogoutMessage{}); broker.CodeOf(err) != broker.CodeUnavailable || !r.Alive(s) {
+			_, _, err := r.Out.Receive(t.Context(), "okta", broker.LogoutMessage{})
+			if broker.CodeOf(err) != broker.CodeUnavailable || r.Alive(s) != (name == "everything") { // a session ends without its event too
 				t.Fatalf("%v, alive %t", err, r.Alive(s))
 			}
 			broken(r, false)
@@ -323,21 +324,21 @@ func TestReceiveRetry(t *testing.T) {
 			}
 		})
 	}
-	// Where there is somebody to answer, they are told that sessions may live.
+	// Where there is somebody to answer, they are told that the end was not noted.
 	r := brokertest.New(t)
 	s := r.As(t, "00u1", "alice", "i1")
 	r.Hears("r1", brokertest.Named("alice", "i1"))
-	r.Bye.Answer, r.Mem.NoEvents = &broker.Challenge{URL: "https://idp.example/slo"}, true
-	if answer, _, err := r.Out.Receive(t.Context(), "okta", broker.LogoutMessage{}); err != nil || answer == nil || r.Bye.Failed == nil || !r.Alive(s) {
+	r.Bye.Answer = &broker.Challenge{URL: "https://idp.example/slo"}
+	r.Store.LoseEvents(true)
+	if answer, _, err := r.Out.Receive(t.Context(), "okta", broker.LogoutMessage{}); err != nil || answer == nil || r.Bye.Failed == nil || r.Alive(s) {
 		t.Errorf("%v %v, told %v", answer, err, r.Bye.Failed)
 	}
 	// A mark that cannot be set is a failure too: the sessions are over, and the
 	// provider is told to come again rather than left with an open replay.
-	r.Mem.NoEvents = false
-	out := signin.NewLogout(signin.LogoutConfig{
-		Providers: r.In.Providers(), State: brokenState{r.Mem}, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{},
-		Now: func() time.Time { return r.Clock },
-	})
+	r.Store.LoseEvents(false)
+	s = r.As(t, "00u1", "alice", "i1")
+	r.State = brokenState{r.Store}
+	out := r.Node(t, nil).Logout
 	if _, _, err := out.Receive(t.Context(), "okta", broker.LogoutMessage{}); err != nil || broker.CodeOf(r.Bye.Failed) != broker.CodeUnavailable || r.Alive(s) {
 		t.Errorf("%v, told %v, alive %t", err, r.Bye.Failed, r.Alive(s))
 	}
@@ -349,11 +350,8 @@ func TestAttackFillTheStoreWithLogouts(t *testing.T) {
 	r := brokertest.New(t)
 	s := r.As(t, "00u1", "alice", "i1")
 	ctx := brokertest.From(t, "192.0.2.7")
-	out := signin.NewLogout(signin.LogoutConfig{
-		Providers: r.In.Providers(), State: r.Mem, Sessions: r.Mem, Finder: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now,
-		Limiter: r.Limiter(map[limit.Kind]limit.Rate{limit.SignInFinish: {Address: 10, Per: time.Minute}}),
-	})
-	before := len(r.Mem.Events)
+	out := r.Node(t, map[limit.Kind]limit.Rate{limit.SignInFinish: {Address: 10, Per: time.Minute}}).Logout
+	before := len(r.Store.AllEvents())
 	r.Bye.NoticeErr = broker.Errorf(broker.CodeUnauthenticated, "no")
 	refused := 0
 	for range 100 {
@@ -364,7 +362,7 @@ func TestAttackFillTheStoreWithLogouts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := len(r.Mem.Events) - before; refused != 10 || got != 11 {
+	if got := len(r.Store.AllEvents()) - before; refused != 10 || got != 11 {
 		t.Errorf("%d refused, %d events", refused, got)
 	}
 	r.Bye.NoticeErr = nil

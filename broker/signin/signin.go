@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,42 +18,36 @@ import (
 	"github.com/rolegate/rolegate/broker/session"
 )
 
-// Config holds what [Service] works with. All fields but Now, Rand,
-// Limits and Limiter are needed.
+// Config holds what [Service] works with. All fields but Limiter, Now and Rand
+// are needed.
 type Config struct {
 	Providers  []broker.Provider
 	Mapper     broker.IdentityMapper
-	State      broker.StateStore
-	Sessions   broker.SessionStore
+	Kept       session.Sealed
+	Book       *session.Book
 	Names      broker.NameRegistry
-	Identities broker.IdentityStore
-	Events     broker.Recorder
-	Sealer     broker.Sealer
-	Limits     broker.SessionLimits
+	Identities session.Identities
+	Journal    *journal.Journal
 	Limiter    *limit.Limiter   // nil: no limits
 	Now        func() time.Time // nil: time.Now
 	Rand       io.Reader        // nil: crypto/rand
 }
 
 // Service is the use case of proving who one is.
-type Service struct {
-	c      Config
-	kept   session.Sealed
-	traces journal.Traces
-}
+type Service struct{ c Config }
 
-// New returns the use case.
-func New(c Config) *Service {
+// New returns the use case, or an error that says what is missing.
+func New(c Config) (*Service, error) {
+	if c.Mapper == nil || c.Kept.State == nil || c.Book == nil || c.Names == nil || c.Identities.Store == nil || c.Journal == nil {
+		return nil, errors.New("signin: Mapper, Kept, Book, Names, Identities and Journal are needed")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	if c.Limits == (broker.SessionLimits{}) {
-		c.Limits = broker.DefaultSessionLimits
-	}
-	return &Service{c: c, kept: session.Sealed{State: c.State, Sealer: c.Sealer}, traces: journal.Traces{State: c.State, Now: c.Now, Rand: c.Rand}}
+	return &Service{c}, nil
 }
 
 // Providers lists the providers in configured order.
@@ -106,7 +99,7 @@ func (s *Service) Begin(ctx context.Context, in Request) (Begun, error) {
 	if err := s.c.Limiter.Allow(ctx, limit.SignIn); err != nil {
 		return Begun{}, err
 	}
-	t := s.traces.Start()
+	t := s.c.Journal.Start()
 	ctx = broker.WithTrace(ctx, t)
 	r, binding, err := s.newRequest(p, in)
 	if err != nil {
@@ -119,7 +112,7 @@ func (s *Service) Begin(ctx context.Context, in Request) (Begun, error) {
 		return Begun{TraceID: t.ID}, s.refuse(ctx, p.ID, t, err)
 	}
 	t.Pass("signin.begin", "sent to %s, return to %s", p.ID, r.ReturnTo)
-	if err := s.kept.Put(ctx, session.StateKey(pendingSignIn, r.State), newAuthRequestRecord(r, t.Steps()), broker.SignInTTL); err != nil {
+	if err := s.c.Kept.Put(ctx, session.StateKey(pendingSignIn, r.State), newAuthRequestRecord(r, t.Steps()), broker.SignInTTL); err != nil {
 		return Begun{TraceID: t.ID}, err
 	}
 	return Begun{Challenge: challenge, Binding: binding, TraceID: t.ID}, nil
@@ -178,39 +171,33 @@ type Result struct {
 // the pending request is gone after the first try. The trace id is returned in
 // every case in which a pending request was found.
 func (s *Service) Finish(ctx context.Context, in Answer) (Result, string, error) {
-	// Before anything is stored or verified: a flood must cost us little.
+	return s.attempt(ctx, in.Provider, func(ctx context.Context, t *broker.Trace) (Result, error) { return s.finish(ctx, t, in) })
+}
+
+// attempt is one answer of somebody who is not signed in. Whatever becomes of it
+// writes a trace and an event, so who brings too many is turned away before
+// anything is verified or stored.
+func (s *Service) attempt(
+	ctx context.Context, p broker.ProviderID, f func(context.Context, *broker.Trace) (Result, error),
+) (Result, string, error) {
 	if err := s.c.Limiter.Allow(ctx, limit.SignInFinish); err != nil {
 		return Result{}, "", err
 	}
-	t := s.traces.Start()
+	t := s.c.Journal.Start()
 	ctx = broker.WithTrace(ctx, t)
-	out, err := s.finish(ctx, t, in)
+	out, err := f(ctx, t)
 	if err != nil {
 		t.Fail("signin.refused", "%v", err)
-		return Result{}, t.ID, s.refuse(ctx, in.Provider, t, err)
+		return Result{}, t.ID, s.refuse(ctx, p, t, err)
 	}
-	if err := s.traces.Save(ctx, t); err != nil {
-		return Result{}, t.ID, err
-	}
-	return out, t.ID, nil
+	return out, t.ID, s.c.Journal.Keep(ctx, t)
 }
 
 // refuse keeps the trace and records the event of a refusal, then returns the
-// error; a store that cannot do either turns it into CodeUnavailable.
+// error; a store that cannot do either turns it into CodeUnavailable. Nobody has
+// signed in, so each caller has asked the limiter first.
 func (s *Service) refuse(ctx context.Context, p broker.ProviderID, t *broker.Trace, err error) error {
-	if saveErr := s.traces.Save(ctx, t); saveErr != nil {
-		return saveErr
-	}
-	e := journal.NewEvent(ctx, s.c.Now(), broker.ActionSignIn, journal.OutcomeOf(err))
-	e.Code, e.Target, e.TraceID = broker.CodeOf(err), string(p), t.ID
-	e.Detail = map[string]string{"reason": broker.Message(err)}
-	if fix := broker.Remedy(err); fix != "" {
-		e.Detail["fix"] = fix
-	}
-	if recErr := s.c.Events.Record(ctx, e); recErr != nil {
-		return recErr
-	}
-	return err
+	return s.c.Journal.Refuse(ctx, journal.Entry{Action: broker.ActionSignIn, Target: string(p), Trace: t, Err: err})
 }
 
 func (s *Service) finish(ctx context.Context, t *broker.Trace, in Answer) (Result, error) {
@@ -303,7 +290,7 @@ func (s *Service) takePending(ctx context.Context, t *broker.Trace, in Answer) (
 	stale := broker.Errorf(broker.CodeUnauthenticated, "This sign-in has expired, was already used, or did not begin here.").
 		Fix("Start again from the portal.")
 	var record authRequestRecord
-	err := s.kept.TakePending(ctx, pendingSignIn, in.State, &record)
+	err := s.c.Kept.TakePending(ctx, pendingSignIn, in.State, &record)
 	if broker.CodeOf(err) == broker.CodeNotFound {
 		return broker.AuthRequest{}, stale.Because(fmt.Errorf("%w: %w", errNoPending, err))
 	}
@@ -333,7 +320,7 @@ func (s *Service) guardReplay(ctx context.Context, t *broker.Trace, p broker.Pro
 	if err != nil {
 		return err
 	}
-	fresh, err := s.c.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
+	fresh, err := s.c.Kept.State.PutIfAbsent(ctx, key, []byte{1}, ttl)
 	if err != nil {
 		return err
 	}
@@ -356,7 +343,7 @@ func (s *Service) open(ctx context.Context, t *broker.Trace, p broker.Provider, 
 	}
 	sess := &broker.Session{
 		Key: token.Hash(), Identity: id, NameID: auth.NameID, SessionIndex: auth.SessionIndex,
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: s.c.Limits.End(now), Tokens: auth.Tokens, LogoutHint: auth.LogoutHint,
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: s.c.Book.Limits().End(now), Tokens: auth.Tokens, LogoutHint: auth.LogoutHint,
 		Remote: broker.RequestFrom(ctx).Remote, UserAgent: broker.RequestFrom(ctx).UserAgent,
 	}
 	if !id.NotOnOrAfter.IsZero() && id.NotOnOrAfter.Before(sess.ExpiresAt) {
@@ -376,24 +363,17 @@ func (s *Service) open(ctx context.Context, t *broker.Trace, p broker.Provider, 
 		return Result{}, err
 	}
 	t.Pass("names", "RoleSessionName %s, SourceIdentity %s", sess.SessionName, sess.SourceIdentity)
-	if err := s.saveIdentity(ctx, id, now); err != nil {
+	if err := s.c.Identities.Save(ctx, id, now); err != nil {
 		return Result{}, err
 	}
-	e := journal.NewEvent(ctx, now, broker.ActionSignIn, broker.OutcomeOK)
-	e.Actor, e.Username, e.Target, e.TraceID = id.Subject, id.Username, string(p.ID), t.ID
-	e.Detail = map[string]string{
+	if err := s.c.Journal.Record(ctx, journal.Entry{Action: broker.ActionSignIn, By: sess, Target: string(p.ID), Trace: t, Detail: map[string]string{
 		"idp_initiated": fmt.Sprint(r.ID == ""),
 		"mfa":           fmt.Sprint(id.MFA), "acr": id.AuthnContext.ACR, "amr": strings.Join(id.AuthnContext.AMR, " "),
 		"session_name": sess.SessionName, "source_identity": sess.SourceIdentity,
-	}
-	if err := s.c.Events.Record(ctx, e); err != nil {
+	}}); err != nil {
 		return Result{}, err
 	}
-	row, err := session.Encode(sess, s.c.Sealer)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := s.keep(ctx, r, before, row); err != nil {
+	if err := s.keep(ctx, r, before, sess); err != nil {
 		return Result{}, err
 	}
 	t.Pass("session", "until %s", sess.ExpiresAt.UTC().Format(time.RFC3339))
@@ -410,9 +390,9 @@ func (s *Service) before(ctx context.Context, r broker.AuthRequest) (*broker.Ses
 	if r.Replaces == "" {
 		return nil, nil
 	}
-	sess, err := session.Load(ctx, s.c.Sessions, s.c.Sealer, r.Replaces)
+	sess, err := s.c.Book.Live(ctx, r.Replaces)
 	switch {
-	case broker.CodeOf(err) == broker.CodeNotFound || err == nil && session.Over(sess, s.c.Now()):
+	case broker.CodeOf(err) == broker.CodeNotFound:
 		if r.ForceAuthn {
 			return nil, errStepUpEnded.Because(err)
 		}
@@ -426,9 +406,14 @@ func (s *Service) before(ctx context.Context, r broker.AuthRequest) (*broker.Ses
 // keep stores the new session. That of the same person takes the place of the
 // one before in one step, so that an end of that one either is seen here or
 // meets the new one.
-func (s *Service) keep(ctx context.Context, r broker.AuthRequest, before *broker.Session, row broker.SessionRow) error {
-	if before != nil && before.Identity.Subject == row.Subject {
-		err := s.c.Sessions.ReplaceSession(ctx, before.Key, row)
+func (s *Service) keep(ctx context.Context, r broker.AuthRequest, before, sess *broker.Session) error {
+	if before != nil && before.Identity.Subject == sess.Identity.Subject {
+		// It begins after that one, by whatever clock: what revoked the person's
+		// sessions before that one must not count for this one.
+		if before.CreatedAt.After(sess.CreatedAt) {
+			sess.CreatedAt = before.CreatedAt
+		}
+		err := s.c.Book.Replace(ctx, before.Key, sess)
 		switch {
 		case broker.CodeOf(err) != broker.CodeNotFound:
 			return err
@@ -436,31 +421,16 @@ func (s *Service) keep(ctx context.Context, r broker.AuthRequest, before *broker
 			return errStepUpEnded.Because(err)
 		}
 	}
-	if err := s.c.Sessions.SaveSession(ctx, row); err != nil || before == nil {
+	if err := s.c.Book.Begin(ctx, sess); err != nil || before == nil {
 		return err
 	}
-	return s.c.Sessions.DeleteSession(ctx, before.Key)
+	return s.c.Book.Remove(ctx, before.Key)
 }
 
 func (s *Service) claimName(ctx context.Context, kind broker.NameKind, wanted string, sub broker.Subject) (string, error) {
-	clean := broker.CleanSessionName(wanted, sub)
-	name, err := s.c.Names.ClaimName(ctx, kind, sub, clean, broker.DistinctSessionName(clean, sub))
+	name, err := s.c.Names.ClaimName(ctx, kind, sub, broker.SessionNames(wanted, sub)...)
 	if err != nil {
-		return "", fmt.Errorf("broker: name for %s: %w", sub, err)
+		return "", fmt.Errorf("signin: name for %s: %w", sub, err)
 	}
 	return name, nil
-}
-
-func (s *Service) saveIdentity(ctx context.Context, id broker.Identity, now time.Time) error {
-	plain, err := json.Marshal(id)
-	if err != nil {
-		return fmt.Errorf("broker: encode identity: %w", err)
-	}
-	sealed, err := s.c.Sealer.Seal(plain, "identity/"+id.Subject.String())
-	if err != nil {
-		return fmt.Errorf("broker: seal identity: %w", err)
-	}
-	return s.c.Identities.SaveIdentity(ctx, broker.IdentityRow{
-		Subject: id.Subject, Username: strings.ToLower(id.Username), Email: strings.ToLower(id.Email), SeenAt: now, Body: sealed,
-	})
 }

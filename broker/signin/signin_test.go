@@ -9,7 +9,6 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/brokertest"
-	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/broker/signin"
 )
 
@@ -36,7 +35,7 @@ func TestSignIn(t *testing.T) {
 	if e.Action != broker.ActionSignIn || e.Outcome != broker.OutcomeOK || e.Actor.ID != "00u1" || e.TraceID != b.TraceID {
 		t.Errorf("event %+v", e)
 	}
-	trace, err := journal.Traces{State: r.Mem, Now: r.Mem.Now}.Find(t.Context(), b.TraceID)
+	trace, err := r.Broker().Journal.Trace(t.Context(), b.TraceID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +46,7 @@ func TestSignIn(t *testing.T) {
 	if got := strings.Join(names, " "); got != "signin.begin signin.pending idp.verified claims replay identity names session" {
 		t.Errorf("trace steps %q", got)
 	}
-	for key := range r.Mem.Sessions {
+	for key := range r.Store.Sessions() {
 		if key == out.Token.Reveal() {
 			t.Error("the store is keyed by the token itself")
 		}
@@ -88,13 +87,13 @@ func TestSignInRefusals(t *testing.T) {
 			if broker.CodeOf(err) != tt.code {
 				t.Fatalf("error %v, code %q, want %q", err, broker.CodeOf(err), tt.code)
 			}
-			if !out.Token.IsZero() || len(r.Mem.Sessions) != 0 {
+			if !out.Token.IsZero() || len(r.Store.Sessions()) != 0 {
 				t.Error("a session was made")
 			}
 			if e := r.LastEvent(t); e.Action != broker.ActionSignIn || e.Outcome == broker.OutcomeOK || e.TraceID != traceID {
 				t.Errorf("event %+v", e)
 			}
-			trace, err := journal.Traces{State: r.Mem, Now: r.Mem.Now}.Find(t.Context(), traceID)
+			trace, err := r.Broker().Journal.Trace(t.Context(), traceID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,8 +123,8 @@ func TestAnswerIsTakenOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if ok != 1 || len(r.Mem.Sessions) != 1 {
-		t.Errorf("%d answers accepted, %d sessions", ok, len(r.Mem.Sessions))
+	if ok != 1 || len(r.Store.Sessions()) != 1 {
+		t.Errorf("%d answers accepted, %d sessions", ok, len(r.Store.Sessions()))
 	}
 }
 
@@ -145,10 +144,10 @@ func TestReplayedAssertion(t *testing.T) {
 func TestNothingWithoutEvent(t *testing.T) {
 	r := brokertest.New(t)
 	b := r.Begin(t)
-	r.Mem.NoEvents = true
+	r.Store.LoseEvents(true)
 	out, err := r.Finish(t, b)
-	if broker.CodeOf(err) != broker.CodeUnavailable || !out.Token.IsZero() || len(r.Mem.Sessions) != 0 {
-		t.Errorf("error %v, %d sessions", err, len(r.Mem.Sessions))
+	if broker.CodeOf(err) != broker.CodeUnavailable || !out.Token.IsZero() || len(r.Store.Sessions()) != 0 {
+		t.Errorf("error %v, %d sessions", err, len(r.Store.Sessions()))
 	}
 }
 
@@ -156,7 +155,7 @@ func TestNothingWithoutEvent(t *testing.T) {
 func TestStoreDown(t *testing.T) {
 	r := brokertest.New(t)
 	b := r.Begin(t)
-	r.Mem.Down = true
+	r.Store.Down(true)
 	if _, err := r.Finish(t, b); broker.CodeOf(err) != broker.CodeUnavailable {
 		t.Errorf("finish: %v", err)
 	}
@@ -170,16 +169,14 @@ func TestStoreDown(t *testing.T) {
 func TestMFARequired(t *testing.T) {
 	r := brokertest.New(t)
 	r.IdP.Auth.AuthnContext.ACR = "pwd"
-	in := signin.New(signin.Config{
-		Providers: []broker.Provider{{ID: "okta", IdP: r.IdP, MFA: broker.MFAPolicy{Required: true}}},
-		Mapper:    r.AWS, State: r.Mem, Sessions: r.Mem, Names: r.Mem, Identities: r.Mem, Events: r.Mem, Sealer: brokertest.Sealer{}, Now: r.Mem.Now,
-	})
+	r.Policy.Required = true
+	in := r.Node(t, nil).SignIn
 	b, err := in.Begin(t.Context(), signin.Request{Provider: "okta"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = in.Finish(t.Context(), signin.Answer{Provider: "okta", State: r.IdP.Last.State, Binding: b.Binding})
-	if broker.CodeOf(err) != broker.CodeStepUp || len(r.Mem.Sessions) != 0 {
+	if broker.CodeOf(err) != broker.CodeStepUp || len(r.Store.Sessions()) != 0 {
 		t.Errorf("error %v", err)
 	}
 }
@@ -197,8 +194,8 @@ func TestNewSessionReplacesOld(t *testing.T) {
 	if _, err := r.Finish(t, b); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := r.Mem.Sessions[old.Key]; ok || len(r.Mem.Sessions) != 1 {
-		t.Errorf("%d sessions, old one there: %t", len(r.Mem.Sessions), ok)
+	if _, ok := r.Store.Sessions()[old.Key]; ok || len(r.Store.Sessions()) != 1 {
+		t.Errorf("%d sessions, old one there: %t", len(r.Store.Sessions()), ok)
 	}
 }
 
@@ -209,7 +206,7 @@ func TestStepUpAsksTheProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := r.IdP.Last; !l.ForceAuthn || l.MaxAuthAge != time.Minute || len(l.RequestedContext) != 1 || l.RequestedContext[0] != "urn:mfa" {
+	if l := r.IdP.Last; !l.ForceAuthn || l.MaxAuthAge != time.Minute || len(l.RequestedContext) != 1 || l.RequestedContext[0] != "mfa" {
 		t.Errorf("request %+v", l)
 	}
 }
@@ -218,7 +215,7 @@ func TestStepUpAsksTheProvider(t *testing.T) {
 func TestPendingIsSealed(t *testing.T) {
 	r := brokertest.New(t)
 	r.Begin(t)
-	for k, v := range r.Mem.State {
+	for k, v := range r.Store.State() {
 		for _, secret := range []string{r.IdP.Last.State, r.IdP.Last.CodeVerifier.Reveal()} {
 			if strings.Contains(k, secret) || strings.Contains(string(v), secret) {
 				t.Errorf("%s holds a secret of the pending sign-in", k)

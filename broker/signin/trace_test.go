@@ -6,7 +6,6 @@ import (
 	_ "time/tzdata"
 
 	"github.com/rolegate/rolegate/broker/brokertest"
-	"github.com/rolegate/rolegate/broker/journal"
 )
 
 // TestTraceHidesClaims ensures that a trace names claims and not their values.
@@ -17,7 +16,7 @@ func TestTraceHidesClaims(t *testing.T) {
 	if _, err := r.Finish(t, b); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := journal.Traces{State: r.Mem, Now: r.Mem.Now}.Find(t.Context(), b.TraceID)
+	tr, err := r.Broker().Journal.Trace(t.Context(), b.TraceID)
 	if err != nil {
 		t.Fatal(err)
 	}

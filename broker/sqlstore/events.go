@@ -21,19 +21,29 @@ var (
 
 // Record keeps the event. It is on disk when Record returns.
 func (s *Store) Record(ctx context.Context, e broker.Event) error {
+	statement, args, err := s.eventStatement(e)
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, "record event", statement, args...)
+	return err
+}
+
+// eventStatement is what keeps an event, alone or in a transaction with
+// something else.
+func (s *Store) eventStatement(e broker.Event) (statement string, args []any, err error) {
 	detail, err := json.Marshal(e.Detail)
 	if err != nil {
-		return fmt.Errorf("sqlstore: encode event: %w", err)
+		return "", nil, fmt.Errorf("sqlstore: encode event: %w", err)
 	}
 	// The id sorts by time, then by the order within this process; its random
 	// end keeps two processes apart.
 	id := fmt.Sprintf("%s-%08x-%s", e.Time.UTC().Format("20060102150405.000000"), s.events.Add(1), rand.Text()[:13])
-	_, err = s.exec(ctx, "record event", `insert into events
+	return `insert into events
 		(id, time, action, outcome, code, provider, subject_id, username, target, request_id, trace_id, remote, detail, account)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		id, micros(e.Time), string(e.Action), string(e.Outcome), string(e.Code), clean(string(e.Actor.Provider)), clean(e.Actor.ID),
-		clean(e.Username), clean(e.Target), clean(e.RequestID), clean(e.TraceID), clean(e.Remote), string(detail), accountOf(clean(e.Target)))
-	return err
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, []any{id, micros(e.Time), string(e.Action), string(e.Outcome), string(e.Code), clean(string(e.Actor.Provider)), clean(e.Actor.ID),
+			clean(e.Username), clean(e.Target), clean(e.RequestID), clean(e.TraceID), clean(e.Remote), string(detail), accountOf(clean(e.Target)),
+		}, nil
 }
 
 // clean replaces what PostgreSQL keeps in no text. An event about odd bytes must

@@ -48,6 +48,13 @@ func (s *Store) claim(ctx context.Context, tx *sql.Tx, kind broker.NameKind, sub
 		if c == "" {
 			return "", fmt.Errorf("sqlstore: an empty name for %s", sub)
 		}
+		mine, err := s.hold(ctx, tx, sub, c)
+		if err != nil {
+			return "", err
+		}
+		if !mine {
+			continue
+		}
 		res, err := tx.ExecContext(ctx, `insert into names (kind, folded, name, provider, subject_id, claimed_at)
 			values ($1, $2, $3, $4, $5, $6) on conflict do nothing`,
 			string(kind), strings.ToLower(c), c, string(sub.Provider), sub.ID, micros(s.now()))
@@ -70,6 +77,22 @@ func (s *Store) claim(ctx context.Context, tx *sql.Tx, kind broker.NameKind, sub
 	}
 	return "", broker.Errorf(broker.CodeConflict, "Every name that could stand for you in AWS belongs to somebody else.").
 		Fix("Ask your administrator to send another username or e-mail address for you.")
+}
+
+// hold makes a name the subject's, of whatever kind, and reports whether it is.
+func (s *Store) hold(ctx context.Context, tx *sql.Tx, sub broker.Subject, name string) (bool, error) {
+	folded := strings.ToLower(name)
+	_, err := tx.ExecContext(ctx, `insert into name_holders (folded, provider, subject_id) values ($1, $2, $3) on conflict do nothing`,
+		folded, string(sub.Provider), sub.ID)
+	if err != nil {
+		return false, unavailable("claim name", err)
+	}
+	var holder broker.Subject
+	err = tx.QueryRowContext(ctx, `select provider, subject_id from name_holders where folded = $1`, folded).Scan(&holder.Provider, &holder.ID)
+	if err != nil {
+		return false, unavailable("claim name", err)
+	}
+	return holder == sub, nil
 }
 
 // SaveIdentity keeps the last sign-in of the subject.

@@ -124,6 +124,18 @@ func (s *Store) RevokeBefore(ctx context.Context, sub broker.Subject, at time.Ti
 	return err
 }
 
+// RevokedBefore returns the subject's time, zero if there is none.
+func (s *Store) RevokedBefore(ctx context.Context, sub broker.Subject) (at time.Time, err error) {
+	err = s.query(ctx, "read revocation", `select revoked_before from revocations where provider = $1 and subject_id = $2`,
+		[]any{string(sub.Provider), sub.ID}, func(r *sql.Rows) error {
+			var n int64
+			err := r.Scan(&n)
+			at = fromMicros(n)
+			return err
+		})
+	return at, err
+}
+
 const (
 	oldestFirst = ` order by s.created_at, s.key`
 	newestFirst = ` order by s.created_at desc, s.key desc`

@@ -22,7 +22,7 @@ const readers = 4
 // may lose the last ones when the power goes.
 func sqliteDSN(path string, more ...string) string {
 	q := url.Values{"_pragma": append([]string{
-		"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)", "trusted_schema(0)",
+		"busy_timeout(4000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)", "trusted_schema(0)",
 	}, more...), "_txlock": {"immediate"}}
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}
 	return u.String()

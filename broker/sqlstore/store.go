@@ -48,6 +48,10 @@ type Store struct {
 	now         func() time.Time
 	server      bool          // PostgreSQL: read and write are one pool
 	events      atomic.Uint32 // orders events of one microsecond
+
+	pingMu sync.Mutex
+	pinged time.Time // when a write was last tried, by this machine's clock
+	ping   error     // what it said
 }
 
 // Validate reports what is wrong with c, without opening anything: CodeInvalid.
@@ -105,19 +109,32 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Ping reports whether the database answers.
+// pingEvery bounds how often [Store.Ping] writes, as anybody may make it ask.
+const pingEvery = 5 * time.Second
+
+// Ping reports whether the database answers and takes what is written: a full
+// disk, or a server that has become a read-only one, still reads. Within five
+// seconds the last answer to a write stands.
 func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := s.bound(ctx)
+	bounded, cancel := s.bound(ctx)
 	defer cancel()
 	var n int
-	if err := s.read.QueryRowContext(ctx, `select count(*) from (select 1 from state limit 1) as t`).Scan(&n); err != nil {
+	if err := s.read.QueryRowContext(bounded, `select count(*) from (select 1 from state limit 1) as t`).Scan(&n); err != nil {
 		return unavailable("ping", err)
 	}
-	return nil
+	s.pingMu.Lock()
+	defer s.pingMu.Unlock()
+	if !s.pinged.IsZero() && time.Since(s.pinged) < pingEvery {
+		return s.ping
+	}
+	_, s.ping = s.exec(ctx, "ping", `insert into state (key, value, expires_at) values ('ping', $1, $2)
+		on conflict (key) do update set expires_at = excluded.expires_at`, []byte{}, micros(s.now().Add(time.Minute)))
+	s.pinged = time.Now()
+	return s.ping
 }
 
-// Purge deletes what has expired: state, sessions, nodes, and sign-ins older than
-// [IdentityTTL]. Names and events stay. It returns how many rows went.
+// Purge deletes what has expired: state, sessions, nodes, sign-ins older than
+// [IdentityTTL] and role sessions older than [RoleSessionTTL]. Names and events stay. It returns how many rows went.
 func (s *Store) Purge(ctx context.Context) (int64, error) {
 	now := s.now()
 	var total int64
@@ -128,6 +145,7 @@ func (s *Store) Purge(ctx context.Context) (int64, error) {
 		{`delete from state where key in (select key from state where expires_at <= $1 limit $2)`, now},
 		{`delete from sessions where key in (select key from sessions where expires_at <= $1 limit $2)`, now},
 		{`delete from identities where (provider, subject_id) in (select provider, subject_id from identities where seen_at <= $1 limit $2)`, now.Add(-IdentityTTL)},
+		{`delete from role_sessions where id in (select id from role_sessions where asked_at <= $1 limit $2)`, now.Add(-RoleSessionTTL)},
 		{`delete from nodes where id in (select id from nodes where expires_at <= $1 limit $2)`, now},
 	} {
 		for {
@@ -299,8 +317,10 @@ func (s *Store) inOneTx(ctx context.Context, what string, f func(*sql.Tx) error)
 // attempts bounds how often a transaction that the server undid is run.
 const attempts = 5
 
-// opTimeout bounds one method on a server, from waiting for a connection to the
-// commit, so that an outage is an answer and not a hanging page. listTimeout is
+// opTimeout bounds one method, from waiting for a connection to the commit, so
+// that an outage, or a file that another process holds, is an answer and not a
+// hanging page: those who wait for the one connection that writes do not wait one
+// after the other. listTimeout is
 // for those that go over many rows.
 const (
 	opTimeout   = 5 * time.Second
@@ -312,12 +332,8 @@ type listKey struct{}
 // listing marks ctx as of a method that goes over many rows.
 func listing(ctx context.Context) context.Context { return context.WithValue(ctx, listKey{}, true) }
 
-// bound gives ctx the deadline of one method. A file on a local disk needs none:
-// its busy timeout is one.
+// bound gives ctx the deadline of one method.
 func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	if !s.server {
-		return ctx, func() {}
-	}
 	if ctx.Value(listKey{}) != nil {
 		return context.WithTimeout(ctx, listTimeout)
 	}

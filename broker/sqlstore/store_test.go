@@ -1,7 +1,9 @@
 package sqlstore_test
 
 import (
+	"context"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,7 +131,7 @@ func TestFileModes(t *testing.T) {
 func TestPragmas(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), nil)
 	for name, want := range map[string][2]string{
-		"synchronous": {"2", "2"}, "journal_mode": {"wal", "wal"}, "busy_timeout": {"10000", "10000"}, "query_only": {"0", "1"}, "trusted_schema": {"0", "0"},
+		"synchronous": {"2", "2"}, "journal_mode": {"wal", "wal"}, "busy_timeout": {"4000", "4000"}, "query_only": {"0", "1"}, "trusted_schema": {"0", "0"},
 	} {
 		write, read, err := s.Pragma(t.Context(), name)
 		if err != nil || write != want[0] || read != want[1] {
@@ -209,4 +211,48 @@ func TestRunPurges(t *testing.T) {
 			t.Errorf("told of %d failed purges", failed)
 		}
 	})
+}
+
+// TestLockedFile ensures that a file which another process holds is an answer for
+// everybody who waits, and not for one after the other; and that the node then
+// says that it is not ready.
+func TestLockedFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := sqlstore.Open(t.Context(), sqlstore.Config{DSN: "sqlite:" + path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	other, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The deadline of a method is five seconds. Ten that waited for one another
+	// would need fifty.
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			if err := s.Put(ctx, fmt.Sprint("k", i), []byte{1}, time.Hour); broker.CodeOf(err) != broker.CodeUnavailable || ctx.Err() != nil {
+				t.Errorf("%v (%v)", err, ctx.Err())
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Ping(ctx); broker.CodeOf(err) != broker.CodeUnavailable {
+		t.Errorf("ready with a store that takes nothing: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(ctx, "after", []byte{1}, time.Hour); err != nil {
+		t.Error(err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
+	"github.com/rolegate/rolegate/broker/brokertest"
 )
 
 const awsLink = "https://signin.example/federation?SigninToken=planted-link"
@@ -76,10 +77,10 @@ func TestTamperedForm(t *testing.T) {
 func TestNothingReleasedWithoutStore(t *testing.T) {
 	for _, down := range []struct {
 		name string
-		cut  func(*memory)
+		cut  func(*brokertest.Store)
 	}{
-		{"store", func(m *memory) { m.down = true }},
-		{"events", func(m *memory) { m.noEvents = true }},
+		{"store", func(s *brokertest.Store) { s.Down(true) }},
+		{"events", func(s *brokertest.Store) { s.LoseEvents(true) }},
 	} {
 		for _, ask := range []struct {
 			name string
@@ -98,7 +99,7 @@ func TestNothingReleasedWithoutStore(t *testing.T) {
 			t.Run(down.name+"/"+ask.name, func(t *testing.T) {
 				h := newHouse(t)
 				h.signIn()
-				down.cut(h.mem)
+				down.cut(h.store)
 				a := ask.do(h).want(t, http.StatusServiceUnavailable, "The store does not answer.")
 				if a.Header.Get("Retry-After") == "" {
 					t.Error("no Retry-After")
@@ -237,15 +238,15 @@ func TestCrossSiteWrites(t *testing.T) {
 			t.Run(path+", "+name, func(t *testing.T) {
 				h := newHouse(t)
 				h.signIn()
-				state := len(h.mem.state)
+				state := len(h.store.State())
 				a := h.post(path, url.Values{"assignment": {string(h.aws.assignments[0].ID)}}, from)
 				if a.StatusCode != http.StatusForbidden && a.StatusCode != http.StatusNotFound && a.StatusCode != http.StatusMethodNotAllowed {
 					t.Errorf("status %d\n%s", a.StatusCode, a.body)
 				}
-				if h.aws.assumed != 0 || len(h.mem.sessions) != 1 {
+				if h.aws.assumed != 0 || len(h.store.Sessions()) != 1 {
 					t.Error("the request was carried out")
 				}
-				if len(h.mem.state) != state {
+				if len(h.store.State()) != state {
 					t.Error("the request wrote to the store")
 				}
 			})
@@ -289,7 +290,7 @@ func (h *house) json(body string, opts ...with) answer {
 // TestAPI ensures the JSON for a browser session and for a bearer token.
 func TestAPI(t *testing.T) {
 	h := newHouse(t)
-	h.aws.mfa = true
+	h.mfa = true
 	h.signIn()
 	token := h.programTokens().Access
 	for name, opt := range map[string]with{

@@ -18,11 +18,11 @@ import (
 func adminPages(t *testing.T, h *house, look func(name string, a answer)) {
 	t.Helper()
 	q := url.QueryEscape(hostile)
-	wasAdmin, hadMFA := h.aws.admin, h.aws.mfa
-	h.aws.admin, h.aws.mfa = true, true
-	h.mem.state["trace/amber-otter-plum-07"] = []byte(`{"started":"2026-11-24T09:00:00Z","steps":[{"name":"saml.signature","ok":true,"detail":"` +
-		`<script>x</script>"},{"name":"signin.refused","ok":false,"detail":"<img src=x onerror=alert(1)>"}]}`)
-	h.mem.events = append(h.mem.events, broker.Event{
+	wasAdmin, hadMFA := h.aws.admin, h.mfa
+	h.aws.admin, h.mfa = true, true
+	h.store.SetState("trace/amber-otter-plum-07", []byte(`{"started":"2026-11-24T09:00:00Z","steps":[{"name":"saml.signature","ok":true,"detail":"`+
+		`<script>x</script>"},{"name":"signin.refused","ok":false,"detail":"<img src=x onerror=alert(1)>"}]}`))
+	h.record(broker.Event{
 		Time: h.clock, Action: hostile, Outcome: broker.OutcomeRefused, Code: hostile, Username: hostile, Target: hostile, Remote: hostile,
 		TraceID: "amber-otter-plum-07", RequestID: hostile, Detail: map[string]string{"reason": hostile, "fix": hostile, hostile: hostile},
 	})
@@ -46,7 +46,7 @@ func adminPages(t *testing.T, h *house, look func(name string, a answer)) {
 	look("admin-simulate", h.post("/admin/simulate", url.Values{"candidate": {hostile}}))
 	look("admin-simulate", h.post("/admin/simulate", url.Values{"candidate": {"bad" + hostile}}))
 	look("admin-setup", h.get("/admin/setup"))
-	h.aws.admin, h.aws.mfa = wasAdmin, hadMFA
+	h.aws.admin, h.mfa = wasAdmin, hadMFA
 }
 
 // username is what the SAML provider vouches for.
@@ -99,20 +99,20 @@ func TestAdminIsForAdmins(t *testing.T) {
 			} else {
 				a.want(t, http.StatusUnauthorized)
 			}
-			h.aws.mfa = true
+			h.mfa = true
 			h.signIn()
 			h.try(pattern).want(t, http.StatusForbidden, "admins", "Administrators are named by the rule")
-			last := h.mem.events[len(h.mem.events)-1]
+			last := h.lastEvent()
 			if last.Action != broker.ActionAdminDenied || last.Outcome != broker.OutcomeRefused || last.Username != "alice" {
 				t.Errorf("event %+v", last)
 			}
-			h.aws.admin, h.aws.mfa = true, false
+			h.aws.admin, h.mfa = true, false
 			h.signIn()
 			h.try(pattern).want(t, http.StatusUnauthorized, "second factor", `action="/signin/okta"`, `value="/admin`)
-			if len(h.mem.revoked) > 0 || len(h.mem.sessions) != 1 {
-				t.Errorf("something was ended: %v, %d sessions", h.mem.revoked, len(h.mem.sessions))
+			if h.store.Revocations() > 0 || len(h.store.Sessions()) != 1 {
+				t.Errorf("something was ended: %d revocations, %d sessions", h.store.Revocations(), len(h.store.Sessions()))
 			}
-			h.aws.mfa = true
+			h.mfa = true
 			h.signIn()
 			if a := h.try(pattern); a.StatusCode == http.StatusForbidden || a.StatusCode == http.StatusUnauthorized {
 				t.Errorf("an administrator is refused: %d", a.StatusCode)
@@ -147,14 +147,14 @@ func TestAdminViewsAreEvents(t *testing.T) {
 	} {
 		t.Run(row.path, func(t *testing.T) {
 			h := newHouse(t)
-			h.aws.admin, h.aws.mfa = true, true
+			h.aws.admin, h.mfa = true, true
 			h.signIn()
 			h.get(row.path).want(t, http.StatusOK)
-			e := h.mem.events[len(h.mem.events)-1]
+			e := h.lastEvent()
 			if e.Action != row.want || e.Username != "alice" || strings.Contains(row.path, "alice") && e.Target != "alice" {
 				t.Errorf("event %+v", e)
 			}
-			h.mem.noEvents = true
+			h.store.LoseEvents(true)
 			if a := h.get(row.path).want(t, http.StatusServiceUnavailable); strings.Contains(a.body, "00u1") {
 				t.Error("shown without an event")
 			}
@@ -166,7 +166,7 @@ func TestAdminViewsAreEvents(t *testing.T) {
 // works at the next request, with events that name both people.
 func TestAdminEndsSessions(t *testing.T) {
 	h := newHouse(t)
-	h.aws.admin, h.aws.mfa = true, true
+	h.aws.admin, h.mfa = true, true
 	h.signIn()
 	admin := h.cookies
 	h.cookies = map[string]*http.Cookie{}
@@ -193,7 +193,7 @@ func TestAdminEndsSessions(t *testing.T) {
 	bob = h.cookies
 	h.cookies = admin
 	h.post("/admin/sessions/revoke", url.Values{"provider": {"okta"}, "subject": {"00u2"}}).wantLocation(t, "/admin/sessions")
-	e := h.mem.events[len(h.mem.events)-1]
+	e := h.lastEvent()
 	if e.Action != broker.ActionRevoke || e.Username != "alice" || e.Target != "okta/00u2" {
 		t.Errorf("event %+v", e)
 	}
@@ -217,14 +217,15 @@ func TestOwnSessions(t *testing.T) {
 	h.get("/sessions").want(t, http.StatusOK, "Firefox on Linux", "Other sessions", "End all others")
 
 	t.Run("attack: ending somebody else's session", func(t *testing.T) {
-		for key, row := range h.mem.sessions {
+		for key, row := range h.store.Sessions() {
 			row.Subject.ID = "00u9"
-			h.mem.sessions["f"+key[1:]] = row
-			h.post("/sessions/end", url.Values{"session": {"f" + key[1:]}}).want(t, http.StatusNotFound)
-			if _, there := h.mem.sessions["f"+key[1:]]; !there {
+			row.Key = "f" + key[1:]
+			h.store.SetSession(row)
+			h.post("/sessions/end", url.Values{"session": {row.Key}}).want(t, http.StatusNotFound)
+			if _, there := h.store.Sessions()[row.Key]; !there {
 				t.Error("it has ended")
 			}
-			delete(h.mem.sessions, "f"+key[1:])
+			h.store.DropSessions(row.Key)
 			break
 		}
 	})
@@ -249,9 +250,9 @@ func TestOwnSessions(t *testing.T) {
 // formula.
 func TestExport(t *testing.T) {
 	h := newHouse(t)
-	h.aws.admin, h.aws.mfa = true, true
+	h.aws.admin, h.mfa = true, true
 	h.signIn()
-	h.mem.events = append(h.mem.events, broker.Event{
+	h.record(broker.Event{
 		Time: h.clock, Action: broker.ActionSignIn, Outcome: broker.OutcomeOK, Username: `=HYPERLINK("http://evil.example")`, Target: "@x", Remote: "+1",
 		Detail: map[string]string{"a": "b"},
 	})
@@ -279,7 +280,7 @@ func TestExport(t *testing.T) {
 // that a body over the limit is refused.
 func TestSimulateUpload(t *testing.T) {
 	h := newHouse(t)
-	h.aws.admin, h.aws.mfa = true, true
+	h.aws.admin, h.mfa = true, true
 	h.signIn()
 	send := func(content string) answer {
 		var body bytes.Buffer

@@ -29,7 +29,7 @@ func (s *Server) apiSession(r *http.Request) (*broker.Session, error) {
 	if !strings.EqualFold(scheme, "Bearer") || len(token) > 1024 {
 		return nil, broker.Errorf(broker.CodeUnauthenticated, "This kind of authorization is not known here.").Fix("Send a bearer token.")
 	}
-	return s.c.Devices.Authenticate(r.Context(), broker.NewSecret(token))
+	return s.c.Programs.Authenticate(r.Context(), broker.NewSecret(token))
 }
 
 func (s *Server) me(w http.ResponseWriter, r *http.Request) error {

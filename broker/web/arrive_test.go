@@ -77,7 +77,7 @@ func TestArriveLoginCSRF(t *testing.T) {
 	}
 	t.Run("attacker's token in the person's browser", func(t *testing.T) {
 		victim := newHouse(t)
-		victim.server, victim.mem, victim.saml = h.server, h.mem, h.saml
+		victim.server, victim.store, victim.saml = h.server, h.store, h.saml
 		victim.get("/signin/okta") // has a binding cookie of its own
 		victim.post("/saml/okta/agree", agree(token)).want(t, http.StatusUnauthorized)
 		if victim.cookies[sessionName] != nil {

@@ -203,20 +203,20 @@ func TestAWSErrors(t *testing.T) {
 			return portal("federation/credentials?account_id=111122223333&role_name=Admin", got.Access)()
 		}, 503, "ServiceUnavailableException"},
 		{"store is down", func() answer {
-			h.mem.down = true
-			defer func() { h.mem.down = false }()
+			h.store.Down(true)
+			defer func() { h.store.Down(false) }()
 			return oidc("token", map[string]any{"clientId": id, "clientSecret": secret, "grantType": "urn:ietf:params:oauth:grant-type:device_code", "deviceCode": "x"})()
 		}, 500, "InternalServerException"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			h.t = t
+			h.in(t)
 			a := row.do()
 			if a.StatusCode != row.status || a.Header.Get("x-amzn-ErrorType") != row.exception || a.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%d %s %s\nwant %d %s", a.StatusCode, a.Header.Get("x-amzn-ErrorType"), a.body, row.status, row.exception)
 			}
 		})
 	}
-	h.t = t
+	h.in(t)
 	h.clock = h.clock.Add(90 * 24 * time.Hour)
 	if a, _ := h.awsJSON("/aws/oidc/token", map[string]any{"clientId": id, "clientSecret": secret, "grantType": "refresh_token"}); a.Header.Get("x-amzn-ErrorType") != "InvalidClientException" {
 		t.Error("a registration lives for ever")
@@ -280,7 +280,7 @@ func TestAWSPages(t *testing.T) {
 // that the console's stay the console's.
 func TestRefusedCredentialsAreNoConsole(t *testing.T) {
 	h := newHouse(t)
-	h.aws.mfa = false
+	h.mfa = false
 	h.aws.assignments[1].Require.MFA = true
 	h.signIn()
 	access := h.programTokens().Access
@@ -297,10 +297,10 @@ func TestRefusedCredentialsAreNoConsole(t *testing.T) {
 			broker.Event{Action: broker.ActionConsole, Target: "111122223333/Root", Code: broker.CodeDenied}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := len(h.mem.events)
+			before := len(h.store.AllEvents())
 			tt.do()
 			var refused []broker.Event
-			for _, e := range h.mem.events[before:] {
+			for _, e := range h.store.AllEvents()[before:] {
 				if e.Outcome == broker.OutcomeRefused {
 					refused = append(refused, broker.Event{Action: e.Action, Target: e.Target, Code: e.Code})
 				}

@@ -8,16 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/access"
-	"github.com/rolegate/rolegate/broker/signin"
-	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/static"
@@ -58,8 +56,10 @@ func BenchmarkPortal(b *testing.B) {
 		b.Fatal(err)
 	}
 	h := newHouse(b)
+	sessions := cookie.NewManager(nil, true)
 	p := portal.New(portal.Config{
-		SignIn: signin.New(signin.Config{}), Sessions: cookie.NewManager(nil, true), Pages: pages, Regions: portal.Regions(),
+		SignIn: h.broker.SignIn, Sessions: sessions, Pages: pages, Regions: portal.Regions(),
+		Door:         door.New(door.Config{SignIn: h.broker.SignIn, Sessions: sessions}),
 		Destinations: []portal.Destination{{Path: "", Name: "Console home"}, {Path: "ec2/home", Name: "EC2"}}, Now: h.aws.now,
 	})
 	sess := &broker.Session{Identity: broker.Identity{Username: "alice"}, ExpiresAt: h.clock}
@@ -95,24 +95,7 @@ func BenchmarkPortal(b *testing.B) {
 // chain, the cookie, the session and the log line, beside one bare read of the
 // session from SQLite; the column gets is the ratio.
 func BenchmarkAuthenticatedRequest(b *testing.B) {
-	store, err := sqlstore.Open(b.Context(), sqlstore.Config{DSN: "sqlite:" + filepath.Join(b.TempDir(), "store.db")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	h := newHouse(b, func(h *house, c *web.Config) {
-		c.Logger = slog.New(slog.NewJSONHandler(nowhere{}, nil))
-		c.SignIn = signin.New(signin.Config{
-			Providers: c.SignIn.Providers(), Mapper: h.aws, State: h.mem, Sessions: store, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{},
-		})
-		c.Access = access.New(access.Config{
-			Sessions: store, Roles: h.aws, Asserter: h.aws, Assumer: h.aws, Identities: h.mem, Events: h.mem, Sealer: sealer{},
-		})
-	})
+	h := newHouse(b, func(_ *house, c *web.Config) { c.Logger = slog.New(slog.NewJSONHandler(nowhere{}, nil)) })
 	h.clock = time.Now()
 	h.signIn()
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, h.public+"/api/v1/me", nil)
@@ -124,7 +107,7 @@ func BenchmarkAuthenticatedRequest(b *testing.B) {
 	b.Run("one SQLite get", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := store.Session(b.Context(), key); err != nil {
+			if _, err := h.store.Store.Session(b.Context(), key); err != nil {
 				b.Fatal(err)
 			}
 		}

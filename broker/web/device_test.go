@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/web"
@@ -61,14 +62,14 @@ func TestDeviceNeedsAPost(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
 	d := h.startDevice("lure")
-	events := len(h.mem.events)
+	events := len(h.store.AllEvents())
 	for _, to := range []string{d.Complete, d.Complete + "&answer=approve"} {
 		a := h.get(strings.TrimPrefix(to, h.public)).want(t, http.StatusOK, `value="`+d.UserCode+`"`)
 		if strings.Contains(a.body, "lure") || strings.Contains(a.body, "approve") {
 			t.Error("a link alone shows the request")
 		}
 	}
-	if len(h.mem.events) != events {
+	if len(h.store.AllEvents()) != events {
 		t.Error("a link did something")
 	}
 	h.pollWant(d, "authorization_pending")
@@ -167,12 +168,12 @@ func TestDeviceExpiryIsFinal(t *testing.T) {
 			}
 			h.clock = h.clock.Add(10 * time.Minute)
 			h.pollWant(d, "expired_token")
-			if e := h.event(broker.ActionClient, broker.OutcomeRefused); e.Detail["reason"] != "expired" {
+			if e := h.event(broker.ActionClient, broker.OutcomeRefused); e.Detail["reason"] != "This device code has expired." {
 				t.Errorf("%+v", e)
 			}
-			n := len(h.mem.events)
+			n := len(h.store.AllEvents())
 			h.pollWant(d, "expired_token")
-			if len(h.mem.events) != n {
+			if len(h.store.AllEvents()) != n {
 				t.Error("the expiry is recorded twice")
 			}
 			h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"approve"}}).want(t, http.StatusNotFound)
@@ -192,6 +193,9 @@ func TestUserCodeTries(t *testing.T) {
 	}
 	h.post("/device", url.Values{"user_code": {d.UserCode}}).want(t, http.StatusTooManyRequests)
 	h.post("/device", url.Values{"user_code": {d.UserCode}, "answer": {"approve"}}).want(t, http.StatusTooManyRequests)
+	if told := h.events(broker.ActionLimit); len(told) != 1 || told[0].Target != string(limit.UserCode) || told[0].Username != "alice" {
+		t.Errorf("the two that were too many have the events %v", told)
+	}
 	h.pollWant(d, "authorization_pending")
 	// An address tries a hundred, however many sessions it has.
 	for range 9 {
@@ -209,13 +213,7 @@ func TestUserCodeTries(t *testing.T) {
 
 // TestDeviceStarts ensures that one address does not fill the store.
 func TestDeviceStarts(t *testing.T) {
-	h := newHouse(t, func(h *house, c *web.Config) {
-		limits := map[limit.Kind]limit.Rate{limit.Device: {Address: 3, Per: time.Minute}}
-		c.Devices = program.New(program.Config{
-			State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
-			Limiter: limit.New(limit.Config{State: h.mem, Events: h.mem, Limits: limits, Now: h.aws.now}),
-		})
-	})
+	h := limited(t, map[limit.Kind]limit.Rate{limit.Device: {Address: 3, Per: time.Minute}})
 	for range 3 {
 		h.startDevice("x")
 	}
@@ -273,21 +271,14 @@ func TestPhishedApprovalIsEnded(t *testing.T) {
 	other := h.programTokens()
 	h.clock = h.clock.Add(time.Minute)
 	h.post("/sessions/end-all", nil)
-	h.mem.mu.Lock()
-	n := len(h.mem.sessions)
-	h.mem.mu.Unlock()
 	if h.alive(other.Access) {
-		t.Errorf("the program outlives the end of everything; %d sessions", n)
+		t.Errorf("the program outlives the end of everything; %d sessions", len(h.store.Sessions()))
 	}
 }
 
-// demanding makes programs of okta's people need proof, by settings, and lets
-// the pages know the roles.
+// demanding makes programs of okta's people need proof, by settings.
 func demanding(h *house, c *web.Config) {
-	c.Devices = program.New(program.Config{
-		State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now, Roles: h.aws,
-		MFA: map[broker.ProviderID]broker.MFAPolicy{"okta": {Programs: true}},
-	})
+	h.parts(c, func(p *brokertest.Parts) { p.Providers[0].MFA.Programs = true })
 }
 
 // TestDeviceStepUp ensures that a device is let in only after the second factor
@@ -312,7 +303,7 @@ func TestDeviceStepUp(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHouse(t, tt.change...)
-			h.aws.mfa = false
+			h.mfa = false
 			h.signIn()
 			d := tt.start(h)
 			back := "/device?user_code=" + d.UserCode
@@ -324,7 +315,7 @@ func TestDeviceStepUp(t *testing.T) {
 			}
 			h.pollWant(d, "authorization_pending")
 			h.post("/signin/okta", url.Values{"mfa": {"true"}, "return_to": {back}}).want(t, http.StatusOK, "Continue to Okta")
-			h.aws.mfa = true
+			h.mfa = true
 			h.acs().wantLocation(t, back)
 			h.get(back).want(t, http.StatusOK, `value="`+d.UserCode+`"`)
 			a := h.post("/device", url.Values{"user_code": {d.UserCode}}).want(t, http.StatusOK, "Is this you?")
@@ -345,17 +336,13 @@ func TestDeviceStepUp(t *testing.T) {
 // and credentials without say what to do.
 func TestProgramsOfAWSStepUp(t *testing.T) {
 	h := newHouse(t, demanding, ownFactor(t))
-	h.aws.mfa = false
+	h.mfa = false
 	h.signIn()
 	ask := "/authorize?" + authorization()
 	h.get(ask).want(t, http.StatusUnauthorized, "needs a second factor", "Use your second factor", `href="/mfa?return_to=%2Fauthorize`)
 
-	h = newHouse(t, func(h *house, c *web.Config) {
-		c.Devices = program.New(program.Config{
-			State: h.mem, Sessions: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now, Roles: h.aws,
-		})
-	})
-	h.aws.mfa = false
+	h = newHouse(t)
+	h.mfa = false
 	h.aws.assignments[1].Require.MFA = true
 	h.signIn()
 	h.get(ask).want(t, http.StatusOK, "Some of your roles need a second factor", "Prove my second factor first")

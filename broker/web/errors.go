@@ -213,7 +213,7 @@ func (s *Server) saveTrace(r *http.Request, info *requestInfo, err error) {
 	// The answer does not wait long for a store that may be what is broken.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
 	defer cancel()
-	if saveErr := s.c.Traces.Save(ctx, info.trace); saveErr != nil {
+	if saveErr := s.c.Journal.Keep(ctx, info.trace); saveErr != nil {
 		info.cause += "; trace not kept: " + saveErr.Error()
 	}
 }

@@ -1,10 +1,8 @@
 package web_test
 
 import (
-	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,52 +11,10 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/mfa"
 	"github.com/rolegate/rolegate/broker/web"
 )
-
-func (m *memory) Factors(_ context.Context, s broker.Subject) ([]broker.FactorRow, error) {
-	defer m.lock()()
-	var out []broker.FactorRow
-	for _, r := range m.factors {
-		if r.Subject == s {
-			out = append(out, r)
-		}
-	}
-	return out, m.check()
-}
-
-func (m *memory) AddFactors(_ context.Context, rows ...broker.FactorRow) error {
-	defer m.lock()()
-	m.factors = append(m.factors, rows...)
-	return m.check()
-}
-
-func (m *memory) SwapFactor(_ context.Context, r broker.FactorRow) (bool, error) {
-	defer m.lock()()
-	for i, x := range m.factors {
-		if x.ID == r.ID && x.Version == r.Version {
-			m.factors[i] = r
-			m.factors[i].Version++
-			return true, m.check()
-		}
-	}
-	return false, m.check()
-}
-
-func (m *memory) DeleteFactor(_ context.Context, _ broker.Subject, id string) error {
-	defer m.lock()()
-	m.factors = slices.DeleteFunc(m.factors, func(r broker.FactorRow) bool { return r.ID == id })
-	return m.check()
-}
-
-func (m *memory) DeleteFactors(context.Context, broker.Subject) (int, error) {
-	defer m.lock()()
-	n := len(m.factors)
-	m.factors = nil
-	return n, m.check()
-}
 
 // ownFactor gives the people of okta rolegate's own factor.
 func ownFactor(t testing.TB) func(*house, *web.Config) {
@@ -67,10 +23,9 @@ func ownFactor(t testing.TB) func(*house, *web.Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Factors = factor.New(factor.Config{
-			Store: h.mem, State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Passkeys: passkeys,
-			Codes: mfa.NewCodes("rolegate", nil), Now: h.aws.now,
-			Policies: map[broker.ProviderID]broker.MFAPolicy{"okta": {Own: broker.OwnFactorRequired, EnrolUntil: h.clock.Add(time.Hour)}},
+		h.parts(c, func(p *brokertest.Parts) {
+			p.Passkeys, p.Codes = passkeys, mfa.NewCodes("rolegate", nil)
+			p.Providers[0].MFA.Own, p.Providers[0].MFA.EnrolUntil = broker.OwnFactorRequired, h.clock.Add(time.Hour)
 		})
 	}
 }
@@ -101,7 +56,7 @@ func field(t testing.TB, body, name string) string {
 // factorPages walks through the pages of rolegate's own factor, without script.
 func factorPages(t *testing.T, h *house, look func(name string, a answer)) {
 	t.Helper()
-	h.aws.mfa = false
+	h.mfa = false
 	h.signIn()
 	look("security", h.get("/security"))
 	look("portal", h.get("/"))
@@ -142,13 +97,13 @@ func TestFactorPages(t *testing.T) {
 	if a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/mfa?") {
 		t.Errorf("enrolment without the existing factor: %d to %s", a.StatusCode, a.Header.Get("Location"))
 	}
-	var secret string
-	for _, r := range h.mem.factors {
-		if _, rest, ok := strings.Cut(string(r.Body), `"secret":"`); ok {
-			secret, _, _ = strings.Cut(rest, `"`)
+	var kept struct{ Secret string }
+	for _, r := range h.store.AllFactors() {
+		if r.Kind == broker.FactorCode {
+			h.opened(r.Body, "factor/otp/"+r.ID+"/"+r.Subject.String(), &kept)
 		}
 	}
-	code, err := totp.GenerateCode(secret, h.clock)
+	code, err := totp.GenerateCode(kept.Secret, h.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +114,8 @@ func TestFactorPages(t *testing.T) {
 	if h.cookies["__Host-rolegate_session"].Value == before {
 		t.Error("the session kept its token")
 	}
-	a = h.post("/mfa/remove", url.Values{"factor": {h.mem.factors[0].ID}})
-	if a.StatusCode != http.StatusSeeOther || len(h.mem.factors) != 0 {
-		t.Errorf("removal: %d, %d factors left", a.StatusCode, len(h.mem.factors))
+	a = h.post("/mfa/remove", url.Values{"factor": {h.store.AllFactors()[0].ID}})
+	if a.StatusCode != http.StatusSeeOther || len(h.store.AllFactors()) != 0 {
+		t.Errorf("removal: %d, %d factors left", a.StatusCode, len(h.store.AllFactors()))
 	}
 }

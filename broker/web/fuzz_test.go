@@ -24,8 +24,9 @@ func FuzzQuery(f *testing.F) {
 	h := newHouse(f)
 	h.aws.assignments = many(200)
 	h.signIn()
+	again := h.snapshot()
 	f.Fuzz(func(t *testing.T, query string) {
-		h.t = t
+		again(t)
 		// What the URL parser would refuse never reaches the server.
 		if u, err := url.Parse("/?" + query); err != nil || strings.ContainsFunc(u.RawQuery, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 			return
@@ -46,8 +47,6 @@ func FuzzQuery(f *testing.F) {
 		if h.aws.assumed > 0 {
 			t.Error("a role was assumed")
 		}
-		h.mem.events = nil
-		h.logs.Reset()
 	})
 }
 
@@ -61,8 +60,10 @@ func FuzzACS(f *testing.F) {
 		f.Add(s, "application/x-www-form-urlencoded")
 		f.Add(s, "multipart/form-data; boundary=x")
 	}
+	h := newHouse(f)
+	again := h.snapshot()
 	f.Fuzz(func(t *testing.T, body, contentType string) {
-		h := newHouse(t)
+		again(t)
 		h.get("/signin/okta").want(t, http.StatusSeeOther)
 		body = strings.ReplaceAll(body, "STATE", h.saml.last.State)
 		a := h.do(http.MethodPost, "/saml/okta/acs", strings.NewReader(body), fromElsewhere, header("Content-Type", contentType))
@@ -92,11 +93,9 @@ func FuzzReturnTo(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	again := h.snapshot()
 	f.Fuzz(func(t *testing.T, to string) {
-		h.t = t
-		clear(h.cookies)
-		h.mem.events = nil
-		h.logs.Reset()
+		again(t)
 		h.get("/signin/okta?"+url.Values{"return_to": {to}}.Encode()).want(t, http.StatusSeeOther)
 		a := h.acs()
 		got, err := base.Parse(a.Header.Get("Location"))
@@ -127,10 +126,9 @@ func FuzzCredentialsOfRequest(f *testing.F) {
 	h.signIn()
 	token := h.cookies["__Host-rolegate_session"].Value
 	clear(h.cookies)
+	again := h.snapshot()
 	f.Fuzz(func(t *testing.T, cookie, authorization string) {
-		h.t = t
-		h.mem.events = nil
-		h.logs.Reset()
+		again(t)
 		cookie, authorization = strings.ReplaceAll(cookie, "TOKEN", token), strings.ReplaceAll(authorization, "TOKEN", token)
 		for _, path := range []string{"/api/v1/me", "/", "/signin"} {
 			a := h.get(path, typed, func(r *http.Request) {
@@ -150,7 +148,6 @@ func FuzzCredentialsOfRequest(f *testing.F) {
 		if strings.Contains(h.logs.String(), token) {
 			t.Error("the log holds the token")
 		}
-		clear(h.cookies)
 	})
 }
 
@@ -168,16 +165,17 @@ func FuzzAPI(f *testing.F) {
 		f.Add([]byte(s), "application/json")
 	}
 	f.Add([]byte(`{"assignment":"`+id+`"}`), "text/plain")
+	again := h.snapshot()
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
-		h.t, h.mem.events, h.aws.assumed = t, nil, 0
-		h.logs.Reset()
+		again(t)
 		a := h.do(http.MethodPost, "/api/v1/role-credentials", bytes.NewReader(body), fromHere, header("Content-Type", contentType), header("Accept", ""))
 		if a.StatusCode >= http.StatusInternalServerError {
 			t.Errorf("%d: %s", a.StatusCode, a.body)
 		}
 		released := strings.Contains(a.body, "planted-secret-key")
-		if released != (a.StatusCode == http.StatusOK) || released != (h.aws.assumed == 1) || len(h.mem.events) > 1 {
-			t.Errorf("%d, released %t, assumed %d, %d events", a.StatusCode, released, h.aws.assumed, len(h.mem.events))
+		events := h.store.AllEvents()
+		if released != (a.StatusCode == http.StatusOK) || released != (h.aws.assumed == 1) || !released && len(events) > 1 {
+			t.Errorf("%d, released %t, assumed %d, %d events", a.StatusCode, released, h.aws.assumed, len(events))
 		}
 		if !released {
 			return
@@ -189,8 +187,8 @@ func FuzzAPI(f *testing.F) {
 		if err := json.Unmarshal(body, &in); err != nil || !h.has(in.Assignment) || in.Seconds < 0 || in.Seconds > 3600 {
 			t.Errorf("%q got credentials (%v)", body, err)
 		}
-		if e := h.mem.events; len(e) != 1 || e[0].Action != broker.ActionCredentials || e[0].Outcome != broker.OutcomeOK {
-			t.Errorf("released with the events %v", e)
+		if !mintedOnce(events, broker.ActionCredentials) {
+			t.Errorf("released with the events %v", events)
 		}
 	})
 }
@@ -213,9 +211,9 @@ func FuzzForms(f *testing.F) {
 			f.Add(uint8(i), s)
 		}
 	}
+	again := h.snapshot()
 	f.Fuzz(func(t *testing.T, which uint8, body string) {
-		h.t, h.mem.events, h.aws.assumed = t, nil, 0
-		h.logs.Reset()
+		again(t)
 		path := paths[int(which)%len(paths)]
 		a := h.do(http.MethodPost, path, strings.NewReader(body), fromHere, header("Content-Type", "application/x-www-form-urlencoded"))
 		if a.StatusCode >= http.StatusInternalServerError {
@@ -232,7 +230,11 @@ func FuzzForms(f *testing.F) {
 		if (loc == awsLink) != (path == "/console" && h.aws.assumed == 1) {
 			t.Errorf("%s: %q got a console link, %d roles assumed", path, body, h.aws.assumed)
 		}
-		for _, id := range h.mem.marked {
+		marked, err := h.store.Favourites(t.Context(), broker.Subject{Provider: "okta", ID: "00u1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range marked {
 			if !h.has(string(id)) {
 				t.Errorf("%q is a favourite", id)
 			}
@@ -252,7 +254,7 @@ func FuzzForwardedFor(f *testing.F) {
 		if !utf8.ValidString(peer) {
 			return // the peer's address is the kernel's, and text
 		}
-		h.t = t
+		h.in(t)
 		h.logs.Reset()
 		h.get("/healthz", func(r *http.Request) { r.RemoteAddr = peer; r.Header["X-Forwarded-For"] = []string{forwarded} })
 		var line struct{ Remote string }
@@ -288,14 +290,11 @@ func FuzzAdmin(f *testing.F) {
 	}
 	f.Add("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"../../etc\"\r\n\r\ncandidate\r\n--x--\r\n", "multipart/form-data; boundary=x")
 	admin, other := newHouse(f), newHouse(f)
-	admin.aws.admin, admin.aws.mfa = true, true
+	admin.aws.admin, admin.mfa = true, true
+	again := map[*house]func(testing.TB){admin: admin.snapshot(), other: other.snapshot()}
 	f.Fuzz(func(t *testing.T, s, contentType string) {
 		for _, h := range []*house{admin, other} {
-			h.t, h.mem.events = t, nil
-			clear(h.cookies)
-			clear(h.mem.sessions)
-			clear(h.mem.state)
-			h.logs.Reset()
+			again[h](t)
 			h.signIn()
 			judge := func(path string, a answer) {
 				if a.StatusCode >= http.StatusInternalServerError {
@@ -316,7 +315,7 @@ func FuzzAdmin(f *testing.F) {
 			}
 			for _, path := range posts {
 				judge(path, h.do(http.MethodPost, path, strings.NewReader(s), fromHere, header("Content-Type", contentType)))
-				if len(h.mem.sessions) == 0 {
+				if len(h.store.Sessions()) == 0 {
 					h.signIn() // it was the person's own
 				}
 			}

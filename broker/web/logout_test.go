@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/web"
 )
 
@@ -39,7 +40,7 @@ func TestSignOutGoesOn(t *testing.T) {
 		if got := a.Header.Get("Refresh"); got != "0; url="+theirSLO+"?SAMLRequest=x" {
 			t.Errorf("Refresh %q", got)
 		}
-		if len(h.mem.sessions) != 0 || h.cookies["__Host-rolegate_session"] != nil {
+		if len(h.store.Sessions()) != 0 || h.cookies["__Host-rolegate_session"] != nil {
 			t.Error("the session goes on")
 		}
 		back := "/saml/okta/slo?SAMLResponse=x&RelayState=" + h.saml.gone.State
@@ -74,9 +75,9 @@ func TestSignOutGoesOn(t *testing.T) {
 	t.Run("the provider is down", func(t *testing.T) {
 		h := newHouse(t)
 		h.signIn()
-		h.saml.logoutErr = errDown
+		h.saml.logoutErr = brokertest.ErrDown
 		a := h.post("/signout", nil).want(t, http.StatusOK, "You are signed out", "Okta could not be asked", "Trace id")
-		if len(h.mem.sessions) != 0 || strings.Contains(a.body, "planted") {
+		if len(h.store.Sessions()) != 0 || strings.Contains(a.body, "planted") {
 			t.Error("the session goes on, or the page says why")
 		}
 	})
@@ -92,11 +93,15 @@ func TestSignOutGoesOn(t *testing.T) {
 	t.Run("the store is down", func(t *testing.T) {
 		h := newHouse(t)
 		h.signIn()
-		h.mem.noEvents = true
+		h.store.LoseEvents(true)
 		h.post("/signout", nil).want(t, http.StatusServiceUnavailable)
-		if len(h.mem.sessions) != 1 {
-			t.Error("a session ended without an event")
+		if len(h.store.Sessions()) != 0 {
+			t.Error("the session goes on because a disk is full")
 		}
+		if h.cookies["__Host-rolegate_session"] != nil {
+			t.Error("the browser keeps the cookie")
+		}
+		h.get("/").want(t, http.StatusSeeOther)
 	})
 }
 
@@ -119,12 +124,12 @@ func TestSingleLogout(t *testing.T) {
 			h.saml.answer = &broker.Challenge{URL: theirSLO + "?SAMLResponse=x"}
 			a := send(h)
 			a.wantLocation(t, theirSLO+"?SAMLResponse=x")
-			if len(h.mem.sessions) != 0 || a.Header.Get("Cache-Control") != "no-store" || len(a.Cookies()) != 0 {
-				t.Errorf("%d sessions, %v", len(h.mem.sessions), a.Header)
+			if len(h.store.Sessions()) != 0 || a.Header.Get("Cache-Control") != "no-store" || len(a.Cookies()) != 0 {
+				t.Errorf("%d sessions, %v", len(h.store.Sessions()), a.Header)
 			}
 			h.signIn()
 			send(h).want(t, http.StatusUnauthorized, "carried out before")
-			if len(h.mem.sessions) != 1 {
+			if len(h.store.Sessions()) != 1 {
 				t.Error("a replay ended a session")
 			}
 		})
@@ -134,7 +139,7 @@ func TestSingleLogout(t *testing.T) {
 			h.signIn()
 			h.saml.notice = seen(h, "r1", broker.SessionFilter{Provider: "okta", NameID: "bob"})
 			send(h).want(t, http.StatusOK, "Okta has ended your session here")
-			if len(h.mem.sessions) != 1 || h.cookies["__Host-rolegate_session"] == nil {
+			if len(h.store.Sessions()) != 1 || h.cookies["__Host-rolegate_session"] == nil {
 				t.Error("the browser's own session ended, which nobody named")
 			}
 		})
@@ -144,7 +149,7 @@ func TestSingleLogout(t *testing.T) {
 			h.signIn()
 			h.saml.noticeErr = broker.Errorf(broker.CodeUnauthenticated, "It could not be verified.")
 			send(h).want(t, http.StatusUnauthorized, "It could not be verified.", "Signing out did not work")
-			if len(h.mem.sessions) != 1 {
+			if len(h.store.Sessions()) != 1 {
 				t.Error("a forged request ended a session")
 			}
 		})
@@ -191,8 +196,8 @@ func TestBackChannelLogout(t *testing.T) {
 	enter(h)
 	h.cookies = map[string]*http.Cookie{}
 	a := send(h, machine).want(t, http.StatusOK)
-	if len(h.mem.sessions) != 0 || a.Header.Get("Cache-Control") != "no-store" || a.body != "" || len(a.Cookies()) != 0 {
-		t.Errorf("%d sessions, %v", len(h.mem.sessions), a.Header)
+	if len(h.store.Sessions()) != 0 || a.Header.Get("Cache-Control") != "no-store" || a.body != "" || len(a.Cookies()) != 0 {
+		t.Errorf("%d sessions, %v", len(h.store.Sessions()), a.Header)
 	}
 	if h.oidc.message.Form.Get("logout_token") != "t" || h.oidc.message.Query != "" {
 		t.Errorf("the adapter got %+v", h.oidc.message)
@@ -203,9 +208,8 @@ func TestBackChannelLogout(t *testing.T) {
 	}{
 		"it does not verify": {func(h *house) { h.oidc.noticeErr = broker.Errorf(broker.CodeUnauthenticated, "No.") }, "invalid_request"},
 		"replayed":           {func(h *house) { send(h, machine); enter(h) }, "invalid_request"},
-		"the keys are away":  {func(h *house) { h.oidc.noticeErr = errDown }, "temporarily_unavailable"},
-		"no event":           {func(h *house) { h.mem.noEvents = true }, "temporarily_unavailable"},
-		"the store is down":  {func(h *house) { h.mem.down = true }, "temporarily_unavailable"},
+		"the keys are away":  {func(h *house) { h.oidc.noticeErr = brokertest.ErrDown }, "temporarily_unavailable"},
+		"the store is down":  {func(h *house) { h.store.Down(true) }, "temporarily_unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
@@ -221,8 +225,8 @@ func TestBackChannelLogout(t *testing.T) {
 					t.Errorf("%v", a.Header)
 				}
 			}
-			h.mem.down = false
-			if len(h.mem.sessions) != 1 {
+			h.store.Down(false)
+			if len(h.store.Sessions()) != 1 {
 				t.Error("the session is over")
 			}
 			if !strings.Contains(h.logs.String(), `"status":400`) || !strings.Contains(h.logs.String(), `"error":`) {
@@ -230,6 +234,16 @@ func TestBackChannelLogout(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no event", func(t *testing.T) {
+		h := newHouse(t)
+		enter(h)
+		h.store.LoseEvents(true)
+		send(h, machine).want(t, http.StatusBadRequest, "temporarily_unavailable")
+		if len(h.store.Sessions()) != 0 {
+			t.Error("the session goes on because a disk is full")
+		}
+		send(h, machine).want(t, http.StatusOK) // a retry finds nothing left to end
+	})
 	h = newHouse(t)
 	h.post("/oidc/okta/backchannel-logout", url.Values{"logout_token": {"t"}}, machine).want(t, http.StatusNotFound)
 	h.post("/oidc/nobody/backchannel-logout", url.Values{"logout_token": {"t"}}, machine).want(t, http.StatusBadRequest)

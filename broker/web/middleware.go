@@ -90,7 +90,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		_, _ = rand.Read(b[:]) // never fails (Go 1.24)
 		info := &requestInfo{
 			Request: broker.Request{ID: hex.EncodeToString(b[:]), Remote: s.remote(r), UserAgent: userAgent(r)},
-			trace:   s.c.Traces.Start(),
+			trace:   s.c.Journal.Start(),
 		}
 		ctx := broker.WithTrace(broker.WithRequest(context.WithValue(r.Context(), keyRequestInfo, info), info.Request), info.trace)
 		w.Header().Set("X-Request-Id", info.ID)

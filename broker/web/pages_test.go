@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/program"
-	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/static"
@@ -26,15 +26,11 @@ const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(2)>{{.}}ja
 // hostileHouse has hostile strings wherever configuration, claims or a request
 // can put one.
 func hostileHouse(t *testing.T) *house {
-	h := newHouse(t, func(h *house, c *web.Config) {
-		c.SignIn = signin.New(signin.Config{
-			Providers: []broker.Provider{{ID: "okta", Name: hostile, EmailDomains: []string{"example.com"}, IdP: h.saml}, {ID: "entra", Name: hostile, IdP: h.oidc}},
-			Mapper:    h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
-		})
-		c.Logout = signin.NewLogout(signin.LogoutConfig{
-			Providers: c.SignIn.Providers(), State: h.mem, Sessions: h.mem, Finder: h.mem, Events: h.mem, Sealer: sealer{}, Now: h.aws.now,
-		})
-	})
+	h := newHouse(t, other(func(p *brokertest.Parts) {
+		for i := range p.Providers {
+			p.Providers[i].Name = hostile
+		}
+	}))
 	auth := h.saml.auth
 	h.saml.auth = func() broker.Authentication {
 		a := auth()
@@ -46,7 +42,7 @@ func hostileHouse(t *testing.T) *house {
 	x.ID, x.Description, x.Account.Color, x.Account.Warning, x.Account.Partition = hostile, hostile, hostile, hostile, hostile
 	x.Account.Labels = map[string]string{hostile: hostile}
 	x.Require.MFA = true
-	h.aws.mfa = true
+	h.mfa = true
 	h.aws.assignments = []broker.Assignment{x}
 	h.aws.rules = []broker.RuleResult{
 		{Rule: hostile, Matched: true, Groups: []string{hostile}, Reason: hostile, Grants: []broker.AssignmentID{hostile}},
@@ -89,7 +85,7 @@ func everyPage(t *testing.T, h *house, look func(name string, a answer)) {
 	look("credentials", h.post("/credentials", url.Values{"assignment": {id}}))
 	look("sessions", h.get("/sessions"))
 	adminPages(t, h, look)
-	h.aws.mfa, h.aws.assignments[0].Require.MFA = false, true
+	h.mfa, h.aws.assignments[0].Require.MFA = false, true
 	h.signIn()
 	look("error", h.post("/console", url.Values{"assignment": {id}, "destination": {hostile}}))
 	look("error", h.get("/go?account=x&role="+q, typed))

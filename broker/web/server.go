@@ -23,6 +23,7 @@ import (
 	webadmin "github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/awssso"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/idp"
 	"github.com/rolegate/rolegate/broker/web/oauth"
 	"github.com/rolegate/rolegate/broker/web/page"
@@ -42,17 +43,17 @@ type (
 
 // Config is what the server works with.
 type Config struct {
-	SignIn  *signin.Service
-	Access  *access.Service
-	Logout  *signin.Logout
-	Shelf   *access.Favourites
-	Traces  journal.Traces
-	Factors *factor.Service // nil: there is no second factor of our own
-	Devices *program.Service
+	SignIn     *signin.Service
+	Access     *access.Service
+	Logout     *signin.Logout
+	Favourites *access.Favourites
+	Journal    *journal.Journal
+	Factors    *factor.Service // nil: there is no second factor of our own
+	Programs   *program.Service
 
-	// People is for everybody's own sessions. With Admin there is a part for
+	// Book is for everybody's own sessions. With Admin there is a part for
 	// administrators, which shows Health and simulates changes.
-	People   *session.Book
+	Book     *session.Book
 	Admin    *admin.Service
 	Health   Health
 	Simulate Simulate
@@ -87,8 +88,8 @@ type Config struct {
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
-	if c.SignIn == nil || c.Access == nil || c.Logout == nil || c.People == nil || c.Shelf == nil || c.Devices == nil || c.Traces.State == nil || c.Logger == nil {
-		errs = append(errs, errors.New("web: SignIn, Access, Logout, Shelf, Devices, People, Traces and Logger are needed"))
+	if c.SignIn == nil || c.Access == nil || c.Logout == nil || c.Book == nil || c.Favourites == nil || c.Programs == nil || c.Journal == nil || c.Logger == nil {
+		errs = append(errs, errors.New("web: SignIn, Access, Logout, Favourites, Programs, Book, Journal and Logger are needed"))
 	}
 	if _, err := publicURL(c.PublicURL); err != nil {
 		errs = append(errs, err)
@@ -158,9 +159,6 @@ func New(c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Traces.Now == nil {
-		c.Traces.Now = c.Now
-	}
 	if c.Regions == nil {
 		c.Regions = portal.Regions()
 	}
@@ -194,15 +192,16 @@ func New(c Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.chain.ServeHTTP(w, r) }
 
 func (s *Server) mount() {
+	d := door.New(door.Config{SignIn: s.c.SignIn, Factors: s.c.Factors, Sessions: s.sessions})
 	// People: public and signed-in pages.
 	portal.New(portal.Config{
-		SignIn: s.c.SignIn, Access: s.c.Access, Logout: s.c.Logout, Factors: s.c.Factors, Shelf: s.c.Shelf, Sessions: s.sessions,
-		People: s.c.People, Pages: s.pages, Destinations: s.c.Destinations,
+		SignIn: s.c.SignIn, Access: s.c.Access, Logout: s.c.Logout, Factors: s.c.Factors, Favourites: s.c.Favourites, Sessions: s.sessions, Door: d,
+		Book: s.c.Book, Pages: s.pages, Destinations: s.c.Destinations,
 		Regions: s.c.Regions, AWSOrigins: s.c.AWSOrigins, IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	if s.c.Admin != nil {
 		webadmin.New(webadmin.Config{
-			Admin: s.c.Admin, SignIn: s.c.SignIn, Sessions: s.sessions, Pages: s.pages, Health: s.c.Health, Simulate: s.c.Simulate,
+			Admin: s.c.Admin, SignIn: s.c.SignIn, Door: d, Pages: s.pages, Health: s.c.Health, Simulate: s.c.Simulate,
 			Now: s.c.Now,
 		}).Mount(s.handle)
 	}
@@ -213,9 +212,9 @@ func (s *Server) mount() {
 	}).Mount(s.handle)
 	// Programs, and the pages on which people let them in.
 	oauth.New(oauth.Config{
-		Devices: s.c.Devices, SignIn: s.c.SignIn, Factors: s.c.Factors, Sessions: s.sessions, Pages: s.pages, PublicURL: s.c.PublicURL,
+		Programs: s.c.Programs, Door: d, Pages: s.pages, PublicURL: s.c.PublicURL,
 	}).Mount(s.handle)
-	awssso.New(awssso.Config{Devices: s.c.Devices, Access: s.c.Access, PublicURL: s.c.PublicURL}).Mount(s.handle)
+	awssso.New(awssso.Config{Programs: s.c.Programs, Access: s.c.Access, PublicURL: s.c.PublicURL}).Mount(s.handle)
 	s.handle("GET /api/v1/me", s.me)
 	s.handle("GET /api/v1/assignments", s.assignments)
 	s.handle("POST /api/v1/role-credentials", s.roleCredentials)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/idp"
 )
@@ -174,7 +175,8 @@ func TestHealth(t *testing.T) {
 	var err error
 	h := newHouse(t, func(_ *house, c *web.Config) { c.Ready = func(context.Context) error { return err } })
 	h.get("/readyz").want(t, http.StatusOK, "ready")
-	err, h.mem.down = errDown, true
+	err = brokertest.ErrDown
+	h.store.Down(true)
 	h.get("/healthz").want(t, http.StatusOK, "ok")
 	a := h.get("/readyz").want(t, http.StatusServiceUnavailable, "The store does not answer.")
 	if strings.Contains(a.body, "planted") {

@@ -8,8 +8,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/journal"
-	"github.com/rolegate/rolegate/broker/signin"
+	"github.com/rolegate/rolegate/broker/brokertest"
 	"github.com/rolegate/rolegate/broker/web"
 )
 
@@ -80,10 +79,10 @@ func TestSessionTokenRotates(t *testing.T) {
 	if first == second {
 		t.Error("the token stayed")
 	}
-	if len(h.mem.sessions) != 1 {
-		t.Errorf("%d sessions are alive", len(h.mem.sessions))
+	if len(h.store.Sessions()) != 1 {
+		t.Errorf("%d sessions are alive", len(h.store.Sessions()))
 	}
-	if _, ok := h.mem.sessions[broker.NewSecret(second).Hash()]; !ok {
+	if _, ok := h.store.Sessions()[broker.NewSecret(second).Hash()]; !ok {
 		t.Error("the store does not hold the hash of the new token")
 	}
 }
@@ -94,7 +93,7 @@ func TestACSIgnoresTheSession(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
 	h.get("/signin/okta")
-	delete(h.mem.sessions, broker.NewSecret(h.cookies["__Host-rolegate_session"].Value).Hash())
+	h.store.DropSessions(broker.NewSecret(h.cookies["__Host-rolegate_session"].Value).Hash())
 	h.post("/saml/okta/acs", url.Values{"SAMLResponse": {"eA=="}, "RelayState": {h.saml.last.State}}).wantLocation(t, "/")
 }
 
@@ -120,7 +119,7 @@ func TestReturnToStaysHere(t *testing.T) {
 // names no cause, and has a trace that is kept.
 func TestSignInRefused(t *testing.T) {
 	refused := broker.Errorf(broker.CodeUnauthenticated, "The signature does not verify.").Fix("Tell your administrator.").
-		Because(errDown)
+		Because(brokertest.ErrDown)
 	for _, row := range []struct {
 		name   string
 		do     func(h *house) answer
@@ -142,17 +141,17 @@ func TestSignInRefused(t *testing.T) {
 		{"unknown provider", func(h *house) answer { return h.get("/signin/nobody") }, 404, "no identity provider with this name"},
 		{"acs of an OIDC provider", func(h *house) answer { return h.post("/saml/entra/acs", nil, fromElsewhere) }, 404, "no such identity provider"},
 		{"provider down", func(h *house) answer {
-			h.saml.beginErr = broker.Errorf(broker.CodeUnavailable, "Its metadata is not known.").Because(errDown)
+			h.saml.beginErr = broker.Errorf(broker.CodeUnavailable, "Its metadata is not known.").Because(brokertest.ErrDown)
 			return h.get("/signin/okta")
 		}, 503, "Its metadata is not known."},
-		{"fault of ours", func(h *house) answer { h.saml.err = errDown.Err; h.get("/signin/okta"); return h.acs() }, 500, "Something went wrong on our side."},
-		{"events are down", func(h *house) answer { h.get("/signin/okta"); h.mem.noEvents = true; return h.acs() }, 503, "The store does not answer."},
+		{"fault of ours", func(h *house) answer { h.saml.err = brokertest.ErrDown.Err; h.get("/signin/okta"); return h.acs() }, 500, "Something went wrong on our side."},
+		{"events are down", func(h *house) answer { h.get("/signin/okta"); h.store.LoseEvents(true); return h.acs() }, 503, "The store does not answer."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h := newHouse(t)
-			before := len(h.mem.sessions)
+			before := len(h.store.Sessions())
 			a := row.do(h).want(t, row.status, row.text)
-			if row.name != "replayed state" && (len(h.mem.sessions) != before || h.cookies["__Host-rolegate_session"] != nil) {
+			if row.name != "replayed state" && (len(h.store.Sessions()) != before || h.cookies["__Host-rolegate_session"] != nil) {
 				t.Error("there is a session")
 			}
 			if strings.Contains(a.body, "planted-cause") {
@@ -170,7 +169,7 @@ func TestSignInRefused(t *testing.T) {
 		h := newHouse(t)
 		h.saml.beginErr = broker.Errorf(broker.CodeUnavailable, "Down.")
 		a := h.get("/signin/okta").want(t, 503, "Okta", `href="/signin/okta"`)
-		if _, err := (journal.Traces{State: h.mem, Now: h.aws.now}).Find(t.Context(), traceOf(a.body)); err != nil {
+		if _, err := h.broker.Journal.Trace(t.Context(), traceOf(a.body)); err != nil {
 			t.Errorf("the trace on the page cannot be found: %v", err)
 		}
 		h.get("/signin/entra").want(t, http.StatusSeeOther)
@@ -212,11 +211,7 @@ func TestPostBinding(t *testing.T) {
 // TestSingleProviderSkipsThePage ensures that there is nothing to choose from
 // one.
 func TestSingleProviderSkipsThePage(t *testing.T) {
-	h := newHouse(t, func(h *house, c *web.Config) {
-		c.SignIn = signin.New(signin.Config{
-			Providers: []broker.Provider{{ID: "okta", Name: "Okta", IdP: h.saml}}, State: h.mem, Now: h.aws.now, Sealer: sealer{}, Events: h.mem,
-		})
-	})
+	h := newHouse(t, other(func(p *brokertest.Parts) { p.Providers = p.Providers[:1] }))
 	h.get("/signin?return_to=%2Faccess").wantLocation(t, "/signin/okta?return_to=%2Faccess")
 }
 
@@ -225,7 +220,7 @@ func TestSignOut(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
 	h.post("/signout", nil).want(t, http.StatusOK, "You are signed out")
-	if len(h.mem.sessions) != 0 || h.cookies["__Host-rolegate_session"] != nil {
+	if len(h.store.Sessions()) != 0 || h.cookies["__Host-rolegate_session"] != nil {
 		t.Error("the session goes on")
 	}
 	h.get("/").want(t, http.StatusSeeOther)
@@ -254,7 +249,7 @@ func TestStepUp(t *testing.T) {
 	if !strings.HasPrefix(a.Header.Get("Refresh"), "0; url=https://idp.example/sso?") {
 		t.Errorf("Refresh: %q", a.Header.Get("Refresh"))
 	}
-	h.aws.mfa = true
+	h.mfa = true
 	a = h.acs()
 	a.wantPage(t, "/go?account=111122223333&destination=ec2%2Fhome&role=Admin")
 	// A browser may say that it comes from the identity provider; the click did not.
@@ -294,21 +289,14 @@ func TestSignInAgainForTokens(t *testing.T) {
 // TestSecondFactorRequired ensures that a provider's MFA policy makes no session
 // without proof and offers to bring it.
 func TestSecondFactorRequired(t *testing.T) {
-	h := newHouse(t, func(h *house, c *web.Config) {
-		providers := c.SignIn.Providers()
-		providers[0].MFA.Required = true
-		c.SignIn = signin.New(signin.Config{
-			Providers: providers, Mapper: h.aws, State: h.mem, Sessions: h.mem, Names: h.mem, Identities: h.mem, Events: h.mem,
-			Sealer: sealer{}, Now: h.aws.now,
-		})
-	})
+	h := newHouse(t, other(func(p *brokertest.Parts) { p.Providers[0].MFA.Required = true }))
 	h.get("/signin/okta")
 	h.acs().want(t, http.StatusUnauthorized, `action="/signin/okta"`, `name="mfa" value="true"`, "Signing in did not work")
-	if len(h.mem.sessions) != 0 {
+	if len(h.store.Sessions()) != 0 {
 		t.Error("there is a session")
 	}
 	h.post("/signin/okta", url.Values{"mfa": {"true"}}).want(t, http.StatusOK)
-	h.aws.mfa = true
+	h.mfa = true
 	h.acs().wantLocation(t, "/")
 	h.post("/signin/okta", url.Values{"max_auth_age": {"-5"}}).want(t, http.StatusBadRequest)
 }

@@ -24,7 +24,7 @@ type said struct {
 
 // apart lists what speaks to nobody who reads docs/errors.md: the sandbox, and
 // tests that live in packages.
-var apart = []string{"broker/sandbox", "internal/demo", "internal/e2e", "internal/formbrowser", "testdata", "storetest"}
+var apart = []string{"broker/sandbox", "internal/demo", "internal/e2e", "internal/formbrowser", "testdata", "storetest", "brokertest"}
 
 var verb = regexp.MustCompile(`%(\.\d+)?[a-z]`)
 

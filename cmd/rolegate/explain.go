@@ -103,7 +103,7 @@ func people(ctx context.Context, c *config.Config, file, user string) ([]broker.
 		return nil, err
 	}
 	defer func() { _ = store.Close() }()
-	return session.Recorded(ctx, store, sealer, user)
+	return session.Identities{Store: store, Sealer: sealer}.Find(ctx, user)
 }
 
 func fromFile(file, user string) ([]broker.Identity, error) {

@@ -12,6 +12,9 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/limit"
+	"github.com/rolegate/rolegate/broker/session"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
@@ -76,8 +79,11 @@ func (p *program) resetMFA(ctx context.Context, c *config.Config, user, provider
 	default:
 		return usageError{fmt.Errorf("%q is %d people: name one by subject, or give --provider", user, len(found))}
 	}
-	factors := factor.New(factor.Config{Store: store, State: store, Sessions: store, Finder: store, Events: store})
-	n, err := factors.Reset(ctx, "rolegate mfa reset", found[0])
+	resetter, err := newResetter(store)
+	if err != nil {
+		return err
+	}
+	n, err := resetter.Reset(ctx, "rolegate mfa reset", found[0])
 	if err != nil {
 		return err
 	}
@@ -86,6 +92,20 @@ func (p *program) resetMFA(ctx context.Context, c *config.Config, user, provider
 	}
 	fmt.Fprintf(p.stderr, "%s: %d factors removed, sessions ended\n", found[0], n)
 	return nil
+}
+
+// newResetter joins what a reset needs of the store of servers that may be running.
+func newResetter(store *sqlstore.Store) (factor.Resetter, error) {
+	j, err := journal.New(journal.Config{Events: store, State: store})
+	if err != nil {
+		return factor.Resetter{}, err
+	}
+	limiter, err := limit.New(limit.Config{State: store, Journal: j})
+	if err != nil {
+		return factor.Resetter{}, err
+	}
+	ender, err := session.NewEnder(session.EnderConfig{Store: store, List: store, Revoker: store, Journal: j})
+	return factor.Resetter{Store: store, Ender: ender, Journal: j, Limiter: limiter}, err
 }
 
 func (p *program) events() *cobra.Command {

@@ -21,12 +21,12 @@ func names(f fixture) {
 		return n
 	}
 	f.equal("Alice@example.com", claim(broker.NameRoleSession, alice, "Alice@example.com", "x"))
-	f.equal("Alice@example.com", claim(broker.NameRoleSession, alice, "other"))                         // stable
-	f.equal("alice@example.com", claim(broker.NameSourceIdentity, bob, "alice@example.com"))            // another table
-	f.equal("b2", claim(broker.NameRoleSession, bob, "ALICE@EXAMPLE.COM", "b2"))                        // taken in other capitals
-	f.equal("c3", claim(broker.NameRoleSession, carol, "alice@example.com", "B2", "c3"))                // same id, other provider
-	f.equal("second", claim(broker.NameSourceIdentity, alice, "Alice@Example.Com", "second", "unused")) // not asked for further
-	_, err := f.ClaimName(ctx, broker.NameSourceIdentity, carol, "SECOND", "Alice@example.com")
+	f.equal("Alice@example.com", claim(broker.NameRoleSession, alice, "other"))                          // stable
+	f.equal("b1", claim(broker.NameSourceIdentity, bob, "alice@example.com", "b1"))                      // another kind, and yet alice's
+	f.equal("b2", claim(broker.NameRoleSession, bob, "ALICE@EXAMPLE.COM", "b2"))                         // taken in other capitals
+	f.equal("c3", claim(broker.NameRoleSession, carol, "alice@example.com", "B2", "c3"))                 // same id, other provider
+	f.equal("Alice@Example.Com", claim(broker.NameSourceIdentity, alice, "Alice@Example.Com", "unused")) // her own of the other kind
+	_, err := f.ClaimName(ctx, broker.NameSourceIdentity, carol, "B1", "b2", "Alice@example.com")
 	f.code(broker.CodeConflict, err)
 	if n, err := f.ClaimName(ctx, broker.NameRoleSession, broker.Subject{Provider: "okta"}, "x"); err == nil {
 		f.Errorf("a subject without an id got the name %q", n)

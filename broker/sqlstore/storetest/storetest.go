@@ -24,6 +24,7 @@ type Store interface {
 	broker.IdentityStore
 	broker.Recorder
 	broker.FavouriteStore
+	broker.RoleSessionStore
 	SaveNode(ctx context.Context, id, keys string, ttl time.Duration) error
 	Nodes(ctx context.Context) (map[string]string, error)
 	DeleteNode(ctx context.Context, id string) error
@@ -90,7 +91,8 @@ func Run(t *testing.T, open Open) {
 		{"names are never reused", namesForEver},
 		{"identities", identities},
 		{"favourites", favourites},
-		{"uses", uses},
+		{"role sessions", roleSessions},
+		{"a role session and its event are one", roleSessionWithEvent},
 		{"identities end after 90 days", identityExpiry},
 		{"events", events},
 		{"event filters", eventFilters},

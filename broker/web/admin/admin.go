@@ -3,13 +3,12 @@ package admin
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/admin"
 	"github.com/rolegate/rolegate/broker/signin"
-	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -74,7 +73,7 @@ type Simulate func(ctx context.Context, candidate []byte, people []broker.Identi
 type Config struct {
 	Admin    *admin.Service
 	SignIn   *signin.Service
-	Sessions *cookie.Manager
+	Door     *door.Door
 	Pages    *page.Set
 	Health   Health
 	Simulate Simulate
@@ -97,7 +96,7 @@ type Handle = func(pattern string, h func(http.ResponseWriter, *http.Request) er
 
 // Mount registers the routes, each behind the door.
 func (a *Admin) Mount(handle Handle) {
-	for pattern, h := range map[string]sessionHandler{
+	for pattern, h := range map[string]door.SessionHandler{
 		"GET /admin":                  a.overview,
 		"GET /admin/traces":           a.traces,
 		"GET /admin/sessions":         a.sessions,
@@ -114,54 +113,27 @@ func (a *Admin) Mount(handle Handle) {
 	}
 }
 
-type sessionHandler func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error
-
 // door lets administrators in who proved a second factor. Who is not signed in
 // is sent to sign in and back; who lacks the proof can add it and come back.
-func (a *Admin) door(h sessionHandler) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		sess, err := a.c.Sessions.Current(r)
-		switch {
-		case broker.CodeOf(err) == broker.CodeUnauthenticated && r.Method == http.MethodGet:
-			seeOther(w, "/signin?"+url.Values{"return_to": {r.URL.RequestURI()}}.Encode())
-			return nil
-		case broker.CodeOf(err) == broker.CodeUnauthenticated:
-			return &page.Failure{Err: err, ReturnTo: homePath}
-		case err != nil:
-			return err
-		}
-		err = a.c.Admin.Enter(r.Context(), sess)
-		if broker.CodeOf(err) == broker.CodeStepUp {
-			f := &page.Failure{Err: err, Provider: sess.Identity.Subject.Provider, ReturnTo: homePath}
+func (a *Admin) door(h door.SessionHandler) func(http.ResponseWriter, *http.Request) error {
+	return a.c.Door.SignedIn(homePath, nil, func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
+		if err := a.c.Admin.Enter(r.Context(), sess); err != nil {
+			back := homePath
 			if r.Method == http.MethodGet {
-				f.ReturnTo = r.URL.RequestURI()
+				back = r.URL.RequestURI()
 			}
-			for _, p := range a.c.SignIn.Providers() {
-				if p.ID == f.Provider {
-					f.Name = p.Name
-				}
-			}
-			return f
-		}
-		if err != nil {
-			return err
+			return a.c.Door.Fail(sess, err, back)
 		}
 		return h(w, r, sess)
-	}
+	})
 }
 
 func (a *Admin) meta(sess *broker.Session, title string) page.Meta {
-	return page.Meta{Title: title + " · Administration", Section: "admin", Person: page.NewPerson(sess, a.c.SignIn.Providers())}
+	return a.c.Door.Meta(sess, title+" · Administration", "admin")
 }
 
 func (a *Admin) render(w http.ResponseWriter, p page.Page) error {
 	return a.c.Pages.Render(w, http.StatusOK, p)
-}
-
-func seeOther(w http.ResponseWriter, to string) {
-	w.Header().Set("Location", to)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusSeeOther)
 }
 
 // maxField bounds the short fields of our own forms and links.

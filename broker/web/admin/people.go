@@ -9,6 +9,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/admin"
 	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -78,7 +79,7 @@ func backToSessions(w http.ResponseWriter, person string) {
 	if person != "" {
 		to += "?" + url.Values{"person": {person}}.Encode()
 	}
-	seeOther(w, to)
+	door.SeeOther(w, to)
 }
 
 // TracesPage finds a trace and lists what went wrong lately.

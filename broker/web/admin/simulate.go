@@ -66,7 +66,7 @@ func readCandidate(r *http.Request) ([]byte, error) {
 	unreadable := broker.Errorf(broker.CodeInvalid, "The configuration cannot be read.").Fix("Paste the whole text, or choose the file.")
 	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err == nil && t == "multipart/form-data" {
-		if err := r.ParseMultipartForm(2 << 20); err != nil { //nolint:gosec // G120: the server bounds every body before its handler, this one to 1 MiB
+		if err := r.ParseMultipartForm(2 << 20); err != nil {
 			return nil, unreadable.Because(err)
 		}
 		f, _, err := r.FormFile("file")

@@ -25,7 +25,7 @@ const bearerHeader = "X-Amz-Sso_bearer_token" //nolint:gosec // G101: a header's
 
 // Config is what the routes work with. All fields are needed.
 type Config struct {
-	Devices   *program.Service
+	Programs  *program.Service
 	Access    *access.Service
 	PublicURL string
 }

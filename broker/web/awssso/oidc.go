@@ -36,7 +36,7 @@ func (s *SSO) register(w http.ResponseWriter, r *http.Request) error {
 	if in.ClientType != "public" {
 		return broker.Errorf(broker.CodeInvalid, "clientType must be public.")
 	}
-	c, secret, err := s.c.Devices.RegisterClient(in.ClientName, in.RedirectURIs)
+	c, secret, err := s.c.Programs.RegisterClient(in.ClientName, in.RedirectURIs)
 	if err != nil {
 		if in.ClientName != "" && len(in.RedirectURIs) > 0 && broker.CodeOf(err) == broker.CodeInvalid {
 			return broker.Errorf(broker.CodeInvalid, "%s", broker.Message(err)).Because(errors.Join(wire.ErrRedirect, err))
@@ -44,7 +44,7 @@ func (s *SSO) register(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	wire.JSON(w, http.StatusOK, registerAnswer{
-		ClientID: c.ID, ClientSecret: secret.Reveal(), ClientIDIssuedAt: s.c.Devices.Now().Unix(), ClientSecretExpiresAt: c.ExpiresAt.Unix(),
+		ClientID: c.ID, ClientSecret: secret.Reveal(), ClientIDIssuedAt: s.c.Programs.Now().Unix(), ClientSecretExpiresAt: c.ExpiresAt.Unix(),
 		AuthorizationEndpoint: s.c.PublicURL + oauth.PathAuthorize, TokenEndpoint: s.c.PublicURL + PrefixOIDC + "token",
 	})
 	return nil
@@ -70,12 +70,12 @@ func (s *SSO) deviceAuthorization(w http.ResponseWriter, r *http.Request) error 
 	if err := readJSON(r, &in); err != nil {
 		return err
 	}
-	c, err := s.c.Devices.AuthenticateClient(in.ClientID, broker.NewSecret(in.ClientSecret))
+	c, err := s.c.Programs.AuthenticateClient(in.ClientID, broker.NewSecret(in.ClientSecret))
 	if err != nil {
 		return err
 	}
 	// These clients do not say where they run; the page shows the address.
-	d, err := s.c.Devices.StartDevice(r.Context(), c, "", broker.Requirement{})
+	d, err := s.c.Programs.StartDevice(r.Context(), c, "", broker.Requirement{})
 	if err != nil {
 		return err
 	}
@@ -112,18 +112,18 @@ func (s *SSO) token(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &in); err != nil {
 		return err
 	}
-	c, err := s.c.Devices.AuthenticateClient(in.ClientID, broker.NewSecret(in.ClientSecret))
+	c, err := s.c.Programs.AuthenticateClient(in.ClientID, broker.NewSecret(in.ClientSecret))
 	if err != nil {
 		return err
 	}
 	var t program.TokenSet
 	switch in.GrantType {
 	case oauth.GrantCode:
-		t, err = s.c.Devices.RedeemCode(r.Context(), c, broker.NewSecret(in.Code), in.RedirectURI, broker.NewSecret(in.CodeVerifier))
+		t, err = s.c.Programs.RedeemCode(r.Context(), c, broker.NewSecret(in.Code), in.RedirectURI, broker.NewSecret(in.CodeVerifier))
 	case oauth.GrantDevice:
-		t, err = s.c.Devices.PollDevice(r.Context(), c, broker.NewSecret(in.DeviceCode))
+		t, err = s.c.Programs.PollDevice(r.Context(), c, broker.NewSecret(in.DeviceCode))
 	case oauth.GrantRefresh:
-		t, err = s.c.Devices.Refresh(r.Context(), c, broker.NewSecret(in.RefreshToken))
+		t, err = s.c.Programs.Refresh(r.Context(), c, broker.NewSecret(in.RefreshToken))
 	default:
 		err = wire.UnsupportedGrant()
 	}

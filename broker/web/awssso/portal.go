@@ -27,7 +27,7 @@ func (s *SSO) session(r *http.Request) (*broker.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.c.Devices.Authenticate(r.Context(), t)
+	return s.c.Programs.Authenticate(r.Context(), t)
 }
 
 func (s *SSO) assignments(r *http.Request) ([]broker.Assignment, error) {
@@ -171,7 +171,7 @@ func (s *SSO) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.c.Devices.SignOut(r.Context(), t); err != nil {
+	if err := s.c.Programs.SignOut(r.Context(), t); err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -30,7 +30,7 @@ func (s *Store) Get(r *http.Request, name string) (*sessions.Session, error) {
 }
 
 // New reads the session of the request's cookie. The session is never nil; the
-// error is that of [broker.Access.Authenticate].
+// error is that of [access.Service.Authenticate].
 func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	out := sessions.NewSession(s, name)
 	options := s.options

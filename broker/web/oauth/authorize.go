@@ -10,6 +10,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/program"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
@@ -18,6 +19,7 @@ import (
 type AuthorizePage struct {
 	page.Meta
 	Client  string
+	Named   bool   // the program gave itself its name, and nobody has verified it
 	Host    string // as the program says
 	Address string // where on this machine the answer goes; "" for a code to paste
 	Fields  []Field
@@ -85,7 +87,7 @@ func (o *OAuth) check(w http.ResponseWriter, form url.Values) (program.Authorize
 	if err != nil {
 		return req, program.Client{}, false, err
 	}
-	c, err := o.c.Devices.CheckClient(req)
+	c, err := o.c.Programs.CheckClient(req)
 	if err != nil {
 		return req, c, false, &page.Failure{Err: err}
 	}
@@ -107,7 +109,7 @@ func (o *OAuth) back(w http.ResponseWriter, req program.Authorize, answer url.Va
 	}
 	answer.Set("iss", o.c.PublicURL)
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	redirect(w, req.RedirectURI+"?"+answer.Encode())
+	door.SeeOther(w, req.RedirectURI+"?"+answer.Encode())
 }
 
 func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
@@ -116,11 +118,11 @@ func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session
 	if !ok {
 		return err
 	}
-	closed, err := o.c.Devices.Admits(r.Context(), sess, req.Need)
+	closed, err := o.c.Programs.Admits(r.Context(), sess, req.Need)
 	if err != nil {
-		return o.stronger(sess, err, r.URL.RequestURI())
+		return o.c.Door.Fail(sess, err, r.URL.RequestURI())
 	}
-	out := AuthorizePage{Meta: o.meta(sess, "Let "+c.Name+" in?"), Client: c.Name, Host: broker.CleanLabel(req.Host, 100), Closed: closed}
+	out := AuthorizePage{Meta: o.meta(sess, "Let "+c.Name+" in?"), Client: c.Name, Named: c.Registered, Host: broker.CleanLabel(req.Host, 100), Closed: closed}
 	if req.RedirectURI != program.RedirectPaste {
 		u, err := url.Parse(req.RedirectURI)
 		if err != nil {
@@ -143,23 +145,6 @@ func (o *OAuth) ask(w http.ResponseWriter, r *http.Request, sess *broker.Session
 	return o.c.Pages.Render(w, http.StatusOK, out)
 }
 
-// stronger adds to an error that asks for more proof the way to it, and back.
-func (o *OAuth) stronger(sess *broker.Session, err error, returnTo string) error {
-	if broker.CodeOf(err) != broker.CodeStepUp {
-		return err
-	}
-	f := &page.Failure{Err: err, Provider: sess.Identity.Subject.Provider, ReturnTo: returnTo}
-	for _, p := range o.c.SignIn.Providers() {
-		if p.ID == f.Provider {
-			f.Name, f.Unproven = p.Name, !p.MFA.Proves()
-		}
-	}
-	if o.c.Factors != nil && o.c.Factors.Offered(sess) {
-		f.Factor = "/mfa?" + url.Values{"return_to": {returnTo}}.Encode()
-	}
-	return f
-}
-
 // errStronger leads to a second factor that the person wants to prove first.
 var errStronger = (&broker.Error{Code: broker.CodeStepUp, StepUp: &broker.StepUp{MFA: true}, Message: "Prove your second factor first."}).
 	Fix("Then you come back here, and the program gets the roles that need it, too.")
@@ -179,9 +164,9 @@ func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 	switch answer {
 	case "yes":
 	case "stronger":
-		return o.stronger(sess, errStronger, PathAuthorize+"?"+form.Encode())
+		return o.c.Door.Fail(sess, errStronger, PathAuthorize+"?"+form.Encode())
 	case "no":
-		if err := o.c.Devices.Deny(r.Context(), sess, req); err != nil {
+		if err := o.c.Programs.Deny(r.Context(), sess, req); err != nil {
 			return err
 		}
 		if req.RedirectURI == program.RedirectPaste {
@@ -192,9 +177,9 @@ func (o *OAuth) answer(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 	default:
 		return broker.Errorf(broker.CodeInvalid, "This form has been changed and cannot be used.").Fix("Start again in your program.")
 	}
-	code, err := o.c.Devices.Approve(r.Context(), sess, req)
+	code, err := o.c.Programs.Approve(r.Context(), sess, req)
 	if err != nil {
-		return o.stronger(sess, err, PathAuthorize+"?"+form.Encode())
+		return o.c.Door.Fail(sess, err, PathAuthorize+"?"+form.Encode())
 	}
 	if req.RedirectURI == program.RedirectPaste {
 		return o.c.Pages.Render(w, http.StatusOK, PastePage{Meta: o.meta(sess, "Your code"), Client: c.Name, Code: code.Reveal()})

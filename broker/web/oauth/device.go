@@ -45,7 +45,7 @@ func (o *OAuth) device(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 	}
 	switch r.PostForm.Get("answer") {
 	case "":
-		req, err := o.c.Devices.FindDevice(r.Context(), sess, code)
+		req, err := o.c.Programs.FindDevice(r.Context(), sess, code)
 		if broker.CodeOf(err) == broker.CodeNotFound {
 			return o.c.Pages.Render(w, http.StatusUnprocessableEntity, DevicePage{
 				Meta: o.meta(sess, "Sign in on another device"), UserCode: code, Problem: broker.Message(err) + " " + broker.Remedy(err),
@@ -54,15 +54,15 @@ func (o *OAuth) device(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 		if err != nil {
 			return err
 		}
-		closed, err := o.c.Devices.Admits(r.Context(), sess, req.Need)
+		closed, err := o.c.Programs.Admits(r.Context(), sess, req.Need)
 		if err != nil {
-			return o.stronger(sess, err, devicePath(code))
+			return o.c.Door.Fail(sess, err, devicePath(code))
 		}
 		return o.c.Pages.Render(w, http.StatusOK, DevicePage{
 			Meta: o.meta(sess, "Is this you?"), UserCode: req.UserCode, Request: &req, Client: req.Client, Closed: closed,
 		})
 	case "stronger":
-		return o.stronger(sess, errStronger, devicePath(code))
+		return o.c.Door.Fail(sess, errStronger, devicePath(code))
 	case "approve":
 		return o.decide(w, r, sess, code, true)
 	case "deny":
@@ -73,8 +73,8 @@ func (o *OAuth) device(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 }
 
 func (o *OAuth) decide(w http.ResponseWriter, r *http.Request, sess *broker.Session, code string, approve bool) error {
-	if err := o.c.Devices.DecideDevice(r.Context(), sess, code, approve); err != nil {
-		return o.stronger(sess, err, devicePath(code))
+	if err := o.c.Programs.DecideDevice(r.Context(), sess, code, approve); err != nil {
+		return o.c.Door.Fail(sess, err, devicePath(code))
 	}
 	out := DevicePage{Meta: o.meta(sess, "Let in"), Done: "approved"}
 	if !approve {
@@ -110,7 +110,7 @@ func (o *OAuth) deviceAuthorization(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	d, err := o.c.Devices.StartDevice(r.Context(), c, host, need)
+	d, err := o.c.Programs.StartDevice(r.Context(), c, host, need)
 	if err != nil {
 		return err
 	}

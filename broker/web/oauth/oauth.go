@@ -2,13 +2,10 @@ package oauth
 
 import (
 	"net/http"
-	"net/url"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/factor"
 	"github.com/rolegate/rolegate/broker/program"
-	"github.com/rolegate/rolegate/broker/signin"
-	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 	"github.com/rolegate/rolegate/broker/web/wire"
 )
@@ -36,12 +33,10 @@ const (
 	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a type's name
 )
 
-// Config is what the routes work with. All fields but Factors are needed.
+// Config is what the routes work with. All fields are needed.
 type Config struct {
-	Devices   *program.Service
-	SignIn    *signin.Service
-	Factors   *factor.Service // nil: rolegate has no second factor of its own
-	Sessions  *cookie.Manager
+	Programs  *program.Service
+	Door      *door.Door
 	Pages     *page.Set
 	PublicURL string
 }
@@ -89,34 +84,12 @@ func Shape(err error, status int) wire.Answer {
 	return a
 }
 
-type sessionHandler func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error
-
-// signedIn hands the browser's session to h. Without one, a GET is sent to sign
-// in and back; a POST is refused.
-func (o *OAuth) signedIn(h sessionHandler) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		sess, err := o.c.Sessions.Current(r)
-		switch {
-		case broker.CodeOf(err) == broker.CodeUnauthenticated && r.Method == http.MethodGet:
-			redirect(w, "/signin?"+url.Values{"return_to": {r.URL.RequestURI()}}.Encode())
-			return nil
-		case broker.CodeOf(err) == broker.CodeUnauthenticated:
-			return &page.Failure{Err: err, ReturnTo: "/"}
-		case err != nil:
-			return err
-		}
-		return h(w, r, sess)
-	}
-}
-
-func redirect(w http.ResponseWriter, to string) {
-	w.Header().Set("Location", to)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusSeeOther)
+func (o *OAuth) signedIn(h door.SessionHandler) func(http.ResponseWriter, *http.Request) error {
+	return o.c.Door.SignedIn("/", nil, h)
 }
 
 func (o *OAuth) meta(sess *broker.Session, title string) page.Meta {
-	return page.Meta{Title: title, Person: page.NewPerson(sess, o.c.SignIn.Providers())}
+	return o.c.Door.Meta(sess, title, "")
 }
 
 type discovery struct {

@@ -30,7 +30,7 @@ func (o *OAuth) client(r *http.Request) (map[string]string, program.Client, erro
 	if id == "" {
 		return nil, program.Client{}, broker.Errorf(broker.CodeInvalid, "client_id is missing.")
 	}
-	c, err := o.c.Devices.AuthenticateClient(id, broker.NewSecret(secret))
+	c, err := o.c.Programs.AuthenticateClient(id, broker.NewSecret(secret))
 	return v, c, err
 }
 
@@ -52,11 +52,11 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
 	kind := ""
 	switch v["grant_type"] {
 	case GrantCode:
-		t, err = o.c.Devices.RedeemCode(r.Context(), c, broker.NewSecret(v["code"]), v["redirect_uri"], broker.NewSecret(v["code_verifier"]))
+		t, err = o.c.Programs.RedeemCode(r.Context(), c, broker.NewSecret(v["code"]), v["redirect_uri"], broker.NewSecret(v["code_verifier"]))
 	case GrantDevice:
-		t, err = o.c.Devices.PollDevice(r.Context(), c, broker.NewSecret(v["device_code"]))
+		t, err = o.c.Programs.PollDevice(r.Context(), c, broker.NewSecret(v["device_code"]))
 	case GrantRefresh:
-		t, err = o.c.Devices.Refresh(r.Context(), c, broker.NewSecret(v["refresh_token"]))
+		t, err = o.c.Programs.Refresh(r.Context(), c, broker.NewSecret(v["refresh_token"]))
 	case GrantExchange:
 		kind = accessTokenType
 		t, err = o.exchange(r, c, v)
@@ -79,11 +79,11 @@ func (o *OAuth) exchange(r *http.Request, c program.Client, v map[string]string)
 	if v["subject_token_type"] != accessTokenType {
 		return program.TokenSet{}, broker.Errorf(broker.CodeInvalid, "subject_token_type must be %s.", accessTokenType)
 	}
-	audience, err := o.c.Devices.Client(v["audience"])
+	audience, err := o.c.Programs.Client(v["audience"])
 	if err != nil {
 		return program.TokenSet{}, broker.Errorf(broker.CodeInvalid, "audience must be the id of a registered client.")
 	}
-	return o.c.Devices.Exchange(r.Context(), c, broker.NewSecret(v["subject_token"]), audience)
+	return o.c.Programs.Exchange(r.Context(), c, broker.NewSecret(v["subject_token"]), audience)
 }
 
 func (o *OAuth) revoke(w http.ResponseWriter, r *http.Request) error {
@@ -94,7 +94,7 @@ func (o *OAuth) revoke(w http.ResponseWriter, r *http.Request) error {
 	if v["token"] == "" {
 		return broker.Errorf(broker.CodeInvalid, "token is missing.")
 	}
-	if err := o.c.Devices.Revoke(r.Context(), c, broker.NewSecret(v["token"])); err != nil {
+	if err := o.c.Programs.Revoke(r.Context(), c, broker.NewSecret(v["token"])); err != nil {
 		return err
 	}
 	wire.JSON(w, http.StatusOK, struct{}{})

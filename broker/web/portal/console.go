@@ -6,6 +6,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -40,7 +41,7 @@ func (p *Portal) console(w http.ResponseWriter, r *http.Request, sess *broker.Se
 	}
 	link, err := p.c.Access.ConsoleURL(r.Context(), sess, access.ConsoleRequest{Assignment: broker.AssignmentID(id), Destination: d})
 	if err != nil {
-		return p.fail(sess, err, p.comeBack(r, sess, broker.AssignmentID(id), d))
+		return p.c.Door.Fail(sess, err, p.comeBack(r, sess, broker.AssignmentID(id), d))
 	}
 	toAWS(w, link)
 	return nil
@@ -49,7 +50,7 @@ func (p *Portal) console(w http.ResponseWriter, r *http.Request, sess *broker.Se
 // toAWS redirects to a sign-in link, which is a secret for one browser.
 func toAWS(w http.ResponseWriter, link broker.Secret) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	seeOther(w, link.Reveal())
+	door.SeeOther(w, link.Reveal())
 }
 
 // comeBack is the deep link to repeat a click on an assignment after signing in
@@ -90,7 +91,7 @@ func (p *Portal) deepLink(w http.ResponseWriter, r *http.Request, sess *broker.S
 	}
 	link, err := p.c.Access.ConsoleURL(r.Context(), sess, access.ConsoleRequest{Assignment: a.ID, Destination: d})
 	if err != nil {
-		return p.fail(sess, err, cookie.MarkEntry(r.URL.RequestURI()))
+		return p.c.Door.Fail(sess, err, cookie.MarkEntry(r.URL.RequestURI()))
 	}
 	toAWS(w, link)
 	return nil

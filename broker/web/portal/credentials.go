@@ -99,7 +99,7 @@ func (p *Portal) credentials(w http.ResponseWriter, r *http.Request, sess *broke
 	d := time.Duration(seconds) * time.Second
 	rs, err := p.c.Access.AssumeRole(r.Context(), sess, access.RoleRequest{Assignment: broker.AssignmentID(id), Duration: d})
 	if err != nil {
-		return p.fail(sess, err, "/credentials?"+url.Values{"assignment": {id}}.Encode())
+		return p.c.Door.Fail(sess, err, "/credentials?"+url.Values{"assignment": {id}}.Encode())
 	}
 	out := p.newCredentialsPage(sess, rs.Assignment, d)
 	out.Keys = &Keys{Expires: rs.Credentials.Expiration, ARN: rs.AssumedRoleARN, Snippets: snippets(rs)}

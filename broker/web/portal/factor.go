@@ -3,11 +3,11 @@ package portal
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -113,13 +113,6 @@ func (p *Portal) notice(r *http.Request, sess *broker.Session) (*Notice, error) 
 	return &Notice{until}, nil
 }
 
-func mfaPath(path, to string) string {
-	if to == "/" || to == "" {
-		return path
-	}
-	return path + "?" + url.Values{"return_to": {to}}.Encode()
-}
-
 func (p *Portal) security(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
 	all, err := p.c.Factors.List(r.Context(), sess)
 	if err != nil {
@@ -155,7 +148,7 @@ func (p *Portal) factorPage(w http.ResponseWriter, r *http.Request, sess *broker
 	}
 	to := p.returnTo(r)
 	if len(all) == 0 {
-		seeOther(w, mfaPath("/mfa/enrol", to))
+		door.SeeOther(w, door.WithReturn("/mfa/enrol", to))
 		return nil
 	}
 	out := FactorPage{Meta: p.meta(sess, "Use your second factor", ""), ReturnTo: to}
@@ -219,11 +212,11 @@ func (p *Portal) used(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 func (p *Portal) mayChange(w http.ResponseWriter, r *http.Request, sess *broker.Session, back string) (bool, error) {
 	err := p.c.Factors.MayChange(r.Context(), sess)
 	if e, ok := errors.AsType[*broker.Error](err); ok && e.StepUp != nil && e.StepUp.MFA {
-		seeOther(w, mfaPath("/mfa", back))
+		door.SeeOther(w, door.WithReturn("/mfa", back))
 		return false, nil
 	}
 	if err != nil {
-		return false, p.fail(sess, err, back)
+		return false, p.c.Door.Fail(sess, err, back)
 	}
 	return true, nil
 }
@@ -234,7 +227,7 @@ func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, sess *broker.Sess
 
 func (p *Portal) enrolPage(w http.ResponseWriter, r *http.Request, sess *broker.Session, wrong error) error {
 	to := p.returnTo(r)
-	if ok, err := p.mayChange(w, r, sess, mfaPath("/mfa/enrol", to)); !ok {
+	if ok, err := p.mayChange(w, r, sess, door.WithReturn("/mfa/enrol", to)); !ok {
 		return err
 	}
 	id, options, err := p.c.Factors.EnrolPasskey(r.Context(), sess)
@@ -263,7 +256,7 @@ func (p *Portal) enrolPasskey(w http.ResponseWriter, r *http.Request, sess *brok
 }
 
 func (p *Portal) enrolCode(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
-	if ok, err := p.mayChange(w, r, sess, mfaPath("/mfa/enrol", p.returnTo(r))); !ok {
+	if ok, err := p.mayChange(w, r, sess, door.WithReturn("/mfa/enrol", p.returnTo(r))); !ok {
 		return err
 	}
 	begun, err := p.c.Factors.EnrolCode(r.Context(), sess)
@@ -337,6 +330,6 @@ func (p *Portal) removeFactor(w http.ResponseWriter, r *http.Request, sess *brok
 	if err := p.c.Factors.Remove(r.Context(), sess, r.PostFormValue("factor")); err != nil {
 		return err
 	}
-	seeOther(w, "/security")
+	door.SeeOther(w, "/security")
 	return nil
 }

@@ -108,7 +108,7 @@ func (p *Portal) list(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 	if len(as) == 0 {
 		return p.noRoles(w, r, sess)
 	}
-	shelf, err := p.c.Shelf.Of(r.Context(), sess, as)
+	shelf, err := p.c.Favourites.Of(r.Context(), sess, as)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package portal
 import (
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/rolegate/rolegate/broker/session"
 	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -28,10 +28,11 @@ type Config struct {
 	SignIn       *signin.Service
 	Access       *access.Service
 	Logout       *signin.Logout
-	Shelf        *access.Favourites
+	Favourites   *access.Favourites
 	Factors      *factor.Service // nil: there is no second factor of our own
+	Door         *door.Door
 	Sessions     *cookie.Manager
-	People       *session.Book
+	Book         *session.Book
 	Pages        *page.Set
 	Destinations []Destination
 	Regions      map[broker.Partition][]string
@@ -84,65 +85,21 @@ func (p *Portal) Mount(handle Handle) {
 	}
 }
 
-type sessionHandler func(w http.ResponseWriter, r *http.Request, sess *broker.Session) error
-
-// signedIn hands the request's session to h. Without one, a GET is sent to
-// sign in and back; a POST is refused, as what was clicked may be stale.
-func (p *Portal) signedIn(h sessionHandler) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		sess, err := p.c.Sessions.Current(r)
-		switch {
-		case broker.CodeOf(err) == broker.CodeUnauthenticated && r.Method == http.MethodGet:
-			to := r.URL.RequestURI()
-			if r.URL.Path == cookie.EntryPath {
-				to = p.markEntry(r, to)
-			}
-			seeOther(w, "/signin?"+url.Values{"return_to": {to}}.Encode())
-			return nil
-		case broker.CodeOf(err) == broker.CodeUnauthenticated:
-			return &page.Failure{Err: err, ReturnTo: "/"}
-		case err != nil:
-			return err
+// signedIn hands the request's session to h. A deep link comes back with the
+// note of who opened it.
+func (p *Portal) signedIn(h door.SessionHandler) func(http.ResponseWriter, *http.Request) error {
+	return p.c.Door.SignedIn("/", func(r *http.Request) string {
+		if r.URL.Path == cookie.EntryPath {
+			return p.markEntry(r, r.URL.RequestURI())
 		}
-		return h(w, r, sess)
-	}
+		return r.URL.RequestURI()
+	}, h)
 }
 
 func (p *Portal) meta(sess *broker.Session, title, section string) page.Meta {
-	person := page.NewPerson(sess, p.c.SignIn.Providers())
-	person.Factors = p.offered(sess)
-	return page.Meta{Title: title, Section: section, Person: person, FormAction: p.c.AWSOrigins}
-}
-
-func (p *Portal) offered(sess *broker.Session) bool {
-	return p.c.Factors != nil && p.c.Factors.Offered(sess)
-}
-
-func (p *Portal) provider(id broker.ProviderID) (broker.Provider, error) {
-	for _, x := range p.c.SignIn.Providers() {
-		if x.ID == id {
-			return x, nil
-		}
-	}
-	return broker.Provider{}, broker.Errorf(broker.CodeNotFound, "There is no identity provider with this name.").
-		Fix("Go back to the sign-in page and choose one from the list.")
-}
-
-// fail adds to err how to sign in again and come back to returnTo.
-func (p *Portal) fail(sess *broker.Session, err error, returnTo string) error {
-	code := broker.CodeOf(err)
-	if code != broker.CodeStepUp && code != broker.CodeUnauthenticated {
-		return err
-	}
-	f := &page.Failure{Err: err, Provider: sess.Identity.Subject.Provider, ReturnTo: returnTo}
-	x, xerr := p.provider(f.Provider)
-	if xerr == nil {
-		f.Name = x.Name
-	}
-	if p.offered(sess) {
-		f.Factor, f.Unproven = mfaPath("/mfa", returnTo), !x.MFA.Proves()
-	}
-	return f
+	m := p.c.Door.Meta(sess, title, section)
+	m.FormAction = p.c.AWSOrigins
+	return m
 }
 
 func (p *Portal) unlessPrefetch(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
@@ -169,11 +126,4 @@ func prefetch(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// seeOther redirects to a path of ours or to an address an adapter made.
-func seeOther(w http.ResponseWriter, to string) {
-	w.Header().Set("Location", to)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusSeeOther)
 }

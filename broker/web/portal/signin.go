@@ -10,6 +10,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -50,7 +51,7 @@ func (p *Portal) chooser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if all := p.c.SignIn.Providers(); len(all) == 1 {
-		seeOther(w, startPath(all[0].ID, to))
+		door.SeeOther(w, startPath(all[0].ID, to))
 		return nil
 	}
 	return p.c.Pages.Render(w, http.StatusOK, p.signInPage(to, "", ""))
@@ -79,7 +80,7 @@ func (p *Portal) goOn(w http.ResponseWriter, to string) {
 	if entered {
 		p.c.Sessions.Enter(w, bare)
 	}
-	seeOther(w, bare)
+	door.SeeOther(w, bare)
 }
 
 func (p *Portal) chooseByEmail(w http.ResponseWriter, r *http.Request) error {
@@ -113,7 +114,7 @@ func (p *Portal) start(w http.ResponseWriter, r *http.Request) error {
 	if begun.Challenge.Form != nil {
 		return p.post(w, x, begun.Challenge)
 	}
-	seeOther(w, begun.Challenge.URL)
+	door.SeeOther(w, begun.Challenge.URL)
 	return nil
 }
 
@@ -139,7 +140,7 @@ func (p *Portal) stepUp(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Portal) begin(w http.ResponseWriter, r *http.Request, stepUp *broker.StepUp) (broker.Provider, signin.Begun, error) {
-	x, err := p.provider(broker.ProviderID(r.PathValue("idp")))
+	x, err := p.c.Door.Provider(broker.ProviderID(r.PathValue("idp")))
 	if err != nil {
 		return x, signin.Begun{}, err
 	}

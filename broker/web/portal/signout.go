@@ -13,6 +13,10 @@ import (
 // of the sign-out form to the policy of the page that the form is on.
 func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) error {
 	sess, err := p.c.Sessions.Current(r)
+	// The cookie goes whatever happens to the rest: this browser is signed out.
+	if err := p.c.Sessions.Clear(w); err != nil {
+		return err
+	}
 	if err != nil && broker.CodeOf(err) != broker.CodeUnauthenticated {
 		return err
 	}
@@ -21,9 +25,6 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) error {
 		if ended, err = p.c.Logout.End(r.Context(), sess, p.c.Sessions.Binding(r)); err != nil {
 			return err
 		}
-	}
-	if err := p.c.Sessions.Clear(w); err != nil {
-		return err
 	}
 	if ended.Challenge == nil {
 		out := page.NewSignedOut(ended.Provider.Name)

@@ -496,14 +496,17 @@ func TestPlantedSecretsAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trace := journal.Traces{State: store, Now: time.Now}
-	careless := trace.Start()
+	notes, err := journal.New(journal.Config{Events: store, State: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	careless := notes.Start()
 	for v, k := range all {
 		if k == verifier {
 			careless.Pass("oidc.token", "redeemed with %s", v)
 		}
 	}
-	if err := trace.Save(t.Context(), careless); err != nil {
+	if err := notes.Keep(t.Context(), careless); err != nil {
 		t.Fatal(err)
 	}
 	found := leaks(t, all, p.places()...)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/session"
 	"github.com/rolegate/rolegate/broker/signin"
 )
 
@@ -93,10 +94,16 @@ func BenchmarkSignIn(b *testing.B) {
 		})
 		must(err)
 	}
-	signIn := signin.New(signin.Config{
-		Providers: []broker.Provider{{ID: "corp", IdP: sp}}, Mapper: engine, State: w.Store, Sessions: w.Store, Names: w.Store,
-		Identities: w.Store, Events: w.Store, Sealer: w.Sealer,
+	book, err := session.New(session.Config{
+		EnderConfig: session.EnderConfig{Store: w.Store, List: w.Store, Revoker: w.Store, Journal: w.Journal},
+		Sealer:      w.Sealer, Policies: map[broker.ProviderID]broker.MFAPolicy{"corp": {}},
 	})
+	must(err)
+	signIn, err := signin.New(signin.Config{
+		Providers: []broker.Provider{{ID: "corp", IdP: sp}}, Mapper: engine, Kept: session.Sealed{State: w.Store, Sealer: w.Sealer}, Book: book,
+		Names: w.Store, Identities: session.Identities{Store: w.Store, Sealer: w.Sealer}, Journal: w.Journal,
+	})
+	must(err)
 	for _, groups := range []int{20, 500} {
 		b.Run(fmt.Sprintf("parts/groups=%d", groups), func(b *testing.B) {
 			now := time.Now()

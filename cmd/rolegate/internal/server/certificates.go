@@ -104,7 +104,7 @@ func (l *Live) watchCertificates(ctx context.Context) {
 // 30 or 7 days of its end and of which nobody was told yet.
 func (l *Live) WarnOfCertificates(ctx context.Context) {
 	alarms := admin.CertificateAlarms{
-		State: l.options.Metrics.State(l.base.Store), Events: l.options.Metrics.Recorder(l.base.Store), Now: l.options.Now,
+		State: l.options.Metrics.State(l.base.Store), Journal: l.Current().Journal, Now: l.options.Now,
 	}
 	raised, err := alarms.Raise(ctx, l.Current().Certificates())
 	for _, a := range raised {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/journal"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
 
@@ -75,7 +76,7 @@ func (l *Live) Reload(ctx context.Context, trigger string) error {
 	old := l.current.Load()
 	next, changed, err := l.prepare(ctx, old)
 	if err == nil {
-		err = l.record(ctx, broker.OutcomeOK, map[string]string{
+		err = l.record(ctx, nil, map[string]string{
 			"by": "operator", "trigger": trigger, "changed": changed, "sha256": next.config.Digest(), "sha256_before": old.config.Digest(),
 		})
 	}
@@ -115,19 +116,8 @@ func (l *Live) prepare(ctx context.Context, old *Server) (*Server, string, error
 	return next, changed, nil
 }
 
-func (l *Live) record(ctx context.Context, o broker.Outcome, detail map[string]string) error {
-	e := broker.Event{Time: l.now().UTC(), Action: broker.ActionReload, Outcome: o, Detail: detail}
-	if o != broker.OutcomeOK {
-		e.Code = broker.CodeInvalid
-	}
-	return l.options.Metrics.Recorder(l.base.Store).Record(ctx, e)
-}
-
-func (l *Live) now() time.Time {
-	if l.options.Now != nil {
-		return l.options.Now()
-	}
-	return time.Now()
+func (l *Live) record(ctx context.Context, refused error, detail map[string]string) error {
+	return l.Current().Journal.Record(ctx, journal.Entry{Action: broker.ActionReload, Err: refused, Detail: detail})
 }
 
 // refused logs every problem. Nothing changes, so an event that cannot be
@@ -142,8 +132,8 @@ func (l *Live) refused(ctx context.Context, trigger string, err error) {
 		log.ErrorContext(ctx, "configuration problem", "file", p.File, "line", p.Line, "key", p.Path, "problem", p.Message)
 	}
 	log.ErrorContext(ctx, "configuration not reloaded: the old one stays in use", "trigger", trigger, "problems", len(problems))
-	detail := map[string]string{"by": "operator", "trigger": trigger, "problems": fmt.Sprint(len(problems)), "reason": problems[0].Message}
-	if err := l.record(ctx, broker.OutcomeRefused, detail); err != nil {
+	detail := map[string]string{"by": "operator", "trigger": trigger, "problems": fmt.Sprint(len(problems))}
+	if err := l.record(ctx, broker.Errorf(broker.CodeInvalid, "%s", problems[0].Message), detail); err != nil {
 		log.ErrorContext(ctx, "the refused configuration is no event", "error", err)
 	}
 }

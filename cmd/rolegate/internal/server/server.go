@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -16,20 +15,12 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/access"
-	"github.com/rolegate/rolegate/broker/admin"
-	"github.com/rolegate/rolegate/broker/factor"
 	"github.com/rolegate/rolegate/broker/federation"
 	"github.com/rolegate/rolegate/broker/issuer"
 	"github.com/rolegate/rolegate/broker/journal"
-	"github.com/rolegate/rolegate/broker/limit"
 	"github.com/rolegate/rolegate/broker/metrics"
-	"github.com/rolegate/rolegate/broker/mfa"
 	"github.com/rolegate/rolegate/broker/oidc"
-	"github.com/rolegate/rolegate/broker/program"
 	"github.com/rolegate/rolegate/broker/saml"
-	"github.com/rolegate/rolegate/broker/session"
-	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/sqlstore"
 	"github.com/rolegate/rolegate/broker/web"
 	"github.com/rolegate/rolegate/broker/web/idp"
@@ -53,6 +44,7 @@ type Server struct {
 	Handler http.Handler
 	Issuer  *issuer.Issuer
 	Store   *sqlstore.Store
+	Journal *journal.Journal
 	Sealer  broker.Sealer
 	SAML    map[broker.ProviderID]*saml.ServiceProvider
 	OIDC    map[broker.ProviderID]*oidc.RelyingParty
@@ -145,45 +137,11 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	if err != nil {
 		return err
 	}
-	limits := c.SessionLimits()
-	state, sessions, events := o.Metrics.State(s.Store), o.Metrics.Sessions(s.Store), o.Metrics.Recorder(s.Store)
-	limiter := limit.New(limit.Config{State: state, Events: events, Limits: c.RateLimits(), Now: o.Now})
-	signIn := signin.New(signin.Config{
-		Providers: providers, Mapper: c.Engine(), State: state, Sessions: sessions, Names: s.Store, Identities: s.Store,
-		Events: events, Sealer: s.Sealer, Limits: limits, Limiter: limiter, Now: o.Now,
-	})
-	policies := map[broker.ProviderID]broker.MFAPolicy{}
-	for _, p := range providers {
-		policies[p.ID] = p.MFA
-	}
-	refreshers := map[broker.ProviderID]broker.TokenRefresher{}
-	for id, rp := range s.OIDC {
-		refreshers[id] = rp
-	}
-	roles := access.New(access.Config{
-		Sessions: sessions, Roles: c.Engine(), Asserter: s.Issuer, Assumer: aws, Identities: s.Store, Events: events,
-		Sealer: s.Sealer, Refreshers: refreshers, MFA: policies, PortalURL: c.PublicURL, Limits: limits, Limiter: limiter,
-		Admins: c.Engine(), Now: o.Now,
-	})
-	traces := journal.Traces{State: state, Now: o.Now}
-	people := session.New(session.Config{
-		Store: sessions, List: s.Store, Revoker: s.Store, Events: events, Sealer: s.Sealer, Limits: limits, Now: o.Now,
-	})
-	administration := admin.New(admin.Config{
-		Judge: c.Engine(), Sessions: people, Log: s.Store, Events: events, Identities: s.Store, Roles: c.Engine(), Traces: traces,
-		Sealer: s.Sealer, Now: o.Now,
-	})
-	factors, err := s.factors(c, policies, o)
+	u, err := s.useCases(c, providers, aws, o)
 	if err != nil {
 		return err
 	}
-	devices := program.New(program.Config{
-		State: state, Sessions: sessions, Events: events, Sealer: s.Sealer, MFA: policies, Roles: c.Engine(), Limiter: limiter, Now: o.Now,
-	})
-	logout := signin.NewLogout(signin.LogoutConfig{
-		Providers: providers, State: state, Sessions: sessions, Finder: s.Store, Events: events, Sealer: s.Sealer, Limiter: limiter,
-		Now: o.Now,
-	})
+	s.Journal = u.journal
 	proxies, err := c.Proxies()
 	if err != nil {
 		return err
@@ -197,31 +155,13 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
-		SignIn: signIn, Access: roles, Logout: logout, Factors: factors, Devices: devices, Traces: traces,
-		Shelf: access.NewFavourites(access.FavouritesConfig{Store: s.Store, Now: o.Now}),
-		People: people, Admin: administration, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
+		SignIn: u.signIn, Access: u.access, Logout: u.logout, Factors: u.factor, Programs: u.program, Journal: u.journal,
+		Favourites: u.favourites, Book: u.book, Admin: u.admin, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: idp.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
 	})
 	return err
-}
-
-// factors wires rolegate's own second factor.
-func (s *Server) factors(c *config.Config, policies map[broker.ProviderID]broker.MFAPolicy, o Options) (*factor.Service, error) {
-	passkeys, err := mfa.NewPasskeys(c.PublicURL)
-	if err != nil {
-		return nil, err
-	}
-	host := c.PublicURL
-	if u, err := url.Parse(c.PublicURL); err == nil {
-		host = u.Hostname()
-	}
-	return factor.New(factor.Config{
-		Store: s.Store, State: o.Metrics.State(s.Store), Sessions: o.Metrics.Sessions(s.Store), Finder: s.Store,
-		Events: o.Metrics.Recorder(s.Store), Sealer: s.Sealer,
-		Passkeys: passkeys, Codes: mfa.NewCodes("rolegate "+host, nil), Policies: policies, Now: o.Now,
-	}), nil
 }
 
 func partitions(c *config.Config) []broker.Partition {

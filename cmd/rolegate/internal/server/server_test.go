@@ -75,22 +75,29 @@ func TestStoreGone(t *testing.T) {
 	if err := w.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, do := range map[string]func() *http.Response{
-		"portal":   func() *http.Response { return w.do(http.MethodGet, "/", nil) },
-		"console":  func() *http.Response { return w.console(assignment) },
-		"sign-in":  func() *http.Response { return w.do(http.MethodGet, "/signin/corp", nil) },
-		"answer":   func() *http.Response { return w.finish(idpKey(), id, relay) },
-		"api":      func() *http.Response { return w.do(http.MethodGet, "/api/v1/me", nil) },
-		"ready":    func() *http.Response { return w.do(http.MethodGet, "/readyz", nil) },
-		"sign-out": func() *http.Response { return w.do(http.MethodPost, "/signout", nil) },
-	} {
+	wantGone := func(name string, do func() *http.Response) {
+		t.Helper()
 		resp := do()
 		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Location") != "" {
 			t.Errorf("%s: status %d to %q\n%.500s", name, resp.StatusCode, resp.Header.Get("Location"), w.lastBody)
 		}
 	}
+	for name, do := range map[string]func() *http.Response{
+		"portal":  func() *http.Response { return w.do(http.MethodGet, "/", nil) },
+		"console": func() *http.Response { return w.console(assignment) },
+		"sign-in": func() *http.Response { return w.do(http.MethodGet, "/signin/corp", nil) },
+		"answer":  func() *http.Response { return w.finish(idpKey(), id, relay) },
+		"api":     func() *http.Response { return w.do(http.MethodGet, "/api/v1/me", nil) },
+		"ready":   func() *http.Response { return w.do(http.MethodGet, "/readyz", nil) },
+	} {
+		wantGone(name, do)
+	}
 	if w.assumed != 0 || w.cookies[sessionCookie].Value != session.Value {
 		t.Errorf("%d calls of STS, session cookie %v", w.assumed, w.cookies[sessionCookie])
+	}
+	wantGone("sign-out", func() *http.Response { return w.do(http.MethodPost, "/signout", nil) })
+	if c := w.cookies[sessionCookie]; c != nil && c.Value != "" {
+		t.Error("whoever signs out keeps the cookie")
 	}
 }
 
@@ -114,7 +121,7 @@ func TestRestart(t *testing.T) {
 	if resp := w.console(assignment); resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("status %d\n%s", resp.StatusCode, w.lastBody)
 	}
-	people, err := session.Recorded(t.Context(), w.Store, w.Sealer, "alice")
+	people, err := session.Identities{Store: w.Store, Sealer: w.Sealer}.Find(t.Context(), "alice")
 	if err != nil || len(people) != 1 {
 		t.Errorf("recorded: %v %v", people, err)
 	}

@@ -34,7 +34,7 @@ func TestUsedLately(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
 	h.get("/").wantNot(t, "Used lately")
-	h.mem.uses = []broker.Use{{Role: h.aws.assignments[0].RoleARN, At: h.clock}}
+	h.post("/console", url.Values{"assignment": {string(h.aws.assignments[0].ID)}}).wantLocation(t, awsLink)
 	h.get("/").want(t, http.StatusOK, `<h2 id="recent">Used lately</h2>`, `<b>Admin</b> <span>prod</span>`)
 }
 

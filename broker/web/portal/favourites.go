@@ -6,6 +6,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/access"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 )
 
 // shelf lists favourites and what was used often and lately; empty lists are
@@ -42,7 +43,7 @@ func (p *Portal) mark(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 	if err != nil {
 		return err
 	}
-	if err := p.c.Shelf.Mark(r.Context(), sess, as, broker.AssignmentID(id), on); err != nil {
+	if err := p.c.Favourites.Mark(r.Context(), sess, as, broker.AssignmentID(id), on); err != nil {
 		return err
 	}
 	if r.Header.Get("X-Requested-With") == "fetch" {
@@ -51,6 +52,6 @@ func (p *Portal) mark(w http.ResponseWriter, r *http.Request, sess *broker.Sessi
 		return nil
 	}
 	to, _ := cookie.SplitEntry(broker.LocalPath(r.PostFormValue("return_to")))
-	seeOther(w, to)
+	door.SeeOther(w, to)
 	return nil
 }

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"github.com/rolegate/rolegate/broker"
 )
@@ -34,23 +33,4 @@ func (s *Store) SetFavourite(ctx context.Context, sub broker.Subject, a broker.A
 	_, err := s.exec(ctx, "add favourite", `insert into favourites (provider, subject_id, assignment, added_at)
 		values ($1, $2, $3, $4) on conflict do nothing`, string(sub.Provider), sub.ID, string(a), micros(s.now()))
 	return err
-}
-
-// Uses returns the credentials and console sessions that the subject got, from
-// the events, the newest first.
-func (s *Store) Uses(ctx context.Context, sub broker.Subject, since time.Time, limit int) ([]broker.Use, error) {
-	var out []broker.Use
-	err := s.query(ctx, "list uses", `select target, time from events
-		where provider = $1 and subject_id = $2 and time >= $3 and outcome = $4 and action in ($5, $6)
-		order by time desc limit $7`,
-		[]any{string(sub.Provider), sub.ID, micros(since), string(broker.OutcomeOK),
-			string(broker.ActionConsole), string(broker.ActionCredentials), limit}, func(r *sql.Rows) error {
-			var u broker.Use
-			var at int64
-			err := r.Scan(&u.Role, &at)
-			u.At = fromMicros(at)
-			out = append(out, u)
-			return err
-		})
-	return out, err
 }
