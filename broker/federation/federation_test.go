@@ -54,7 +54,7 @@ func newSTS(t *testing.T, answer func(url.Values) (int, string)) (string, *[]url
 
 func newFederation(t *testing.T, e federation.InsecureEndpoints) *federation.Federation {
 	t.Helper()
-	f, err := federation.New(federation.Config{Insecure: e, HTTP: &http.Client{Timeout: 5 * time.Second}})
+	f, err := federation.New(federation.Config{Insecure: e, HTTP: &http.Client{Timeout: 2 * time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,11 @@ package mapping_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -15,7 +15,8 @@ import (
 	"github.com/rolegate/rolegate/broker/mapping"
 )
 
-// Each of these would take seconds, gigabytes or the stack if it ran.
+// Each of these would take seconds, gigabytes or the stack if it ran. Refusing
+// it is bounded too, counted in bytes, which are the same on every machine.
 func TestExpressionBombsAreRefusedAtLoad(t *testing.T) {
 	for name, when := range map[string]string{
 		"loops in loops":      `identity.groups.all(a, identity.groups.all(b, a != b))`,
@@ -31,13 +32,15 @@ func TestExpressionBombsAreRefusedAtLoad(t *testing.T) {
 	} {
 		cfg := config()
 		cfg.Rules = []mapping.Rule{{Name: "r", When: when, Accounts: []string{"prod"}, Roles: []string{"Admin"}}}
-		begin := time.Now()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		got := problems(t, cfg)
+		runtime.ReadMemStats(&after)
 		if len(got) != 1 || !strings.HasPrefix(got[0], "rules[0].when: ") || len(got[0]) > 500 {
 			t.Errorf("%s: %.300q", name, got)
 		}
-		if d := time.Since(begin); d > 10*time.Second {
-			t.Errorf("%s: took %s to refuse", name, d)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 32<<20 {
+			t.Errorf("%s: %d bytes to refuse", name, n)
 		}
 	}
 }
@@ -119,8 +122,9 @@ func TestTooLargeIdentityIsRefused(t *testing.T) {
 	}
 }
 
-// Patterns run on RE2: no backtracking, so a hostile pair is linear.
-func TestPatternsAreLinear(t *testing.T) {
+// Patterns run on RE2: with backtracking, the first of these groups would not
+// end before the test run does.
+func TestPatternsDoNotBacktrack(t *testing.T) {
 	cfg := config()
 	cfg.Rules = []mapping.Rule{{Name: "r", Pattern: `(?:(a+)+)+$b(?P<account>x)(?P<role>y)`}}
 	e := engine(t, cfg)
@@ -128,12 +132,8 @@ func TestPatternsAreLinear(t *testing.T) {
 	for i := range groups {
 		groups[i] = strings.Repeat("a", 2000)
 	}
-	begin := time.Now()
 	if got := assignments(t, e, person(groups...)); len(got) > 0 {
 		t.Errorf("%v", grants(got))
-	}
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("took %s", d)
 	}
 }
 

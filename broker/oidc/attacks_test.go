@@ -30,6 +30,9 @@ var update = flag.Bool("update", false, "write golden files")
 // Foundation's relying party plans, by name.
 func TestRefuses(t *testing.T) {
 	claim := func(k string, v any) func(*op) { return func(p *op) { p.claims[k] = v } }
+	from := func(k string, d time.Duration) func(*op) {
+		return func(p *op) { p.claims[k] = time.Now().Add(d).Unix() }
+	}
 	tests := []struct {
 		name   string
 		op     func(*op)
@@ -131,7 +134,7 @@ func TestRefuses(t *testing.T) {
 		{name: "no nonce", op: claim("nonce", nil)},
 		{name: "no sub", op: claim("sub", nil)},
 		{name: "no iat", op: claim("iat", nil)},
-		{name: "iat to come", op: claim("iat", time.Now().Add(2*time.Minute).Unix())},
+		{name: "iat to come", op: from("iat", 2*time.Minute)},
 		{name: "no exp", op: claim("exp", nil)},
 		{name: "expired at the edge", op: func(p *op) {
 			p.claims["iat"], p.claims["exp"] = time.Now().Add(-time.Hour).Unix(), time.Now().Add(-61*time.Second).Unix()
@@ -142,8 +145,8 @@ func TestRefuses(t *testing.T) {
 		{name: "exp before iat", op: func(p *op) {
 			p.claims["iat"], p.claims["exp"] = time.Now().Add(50*time.Second).Unix(), time.Now().Add(40*time.Second).Unix()
 		}},
-		{name: "nbf to come", op: claim("nbf", time.Now().Add(2*time.Minute).Unix())},
-		{name: "auth_time to come", op: claim("auth_time", time.Now().Add(2*time.Minute).Unix())},
+		{name: "nbf to come", op: from("nbf", 2*time.Minute)},
+		{name: "auth_time to come", op: from("auth_time", 2*time.Minute)},
 		{name: "at_hash", op: claim("at_hash", hashOf("another"))},
 		{name: "at_hash empty", op: claim("at_hash", "")},
 		{name: "at_hash in other case emptied", op: func(p *op) {
@@ -189,8 +192,8 @@ func TestRefuses(t *testing.T) {
 		{name: "userinfo nested for ever", op: func(p *op) { p.userinfoRaw = `{"sub":"alice-1","x":` + strings.Repeat("[", 100000) }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo refuses", op: func(p *op) { p.token = map[string]any{"access_token": "other"} }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "max_age asked, no auth_time", op: claim("auth_time", nil), req: func(r *broker.AuthRequest) { r.MaxAuthAge = time.Minute }},
-		{name: "max_age asked, older", op: claim("auth_time", time.Now().Add(-time.Hour).Unix()), req: func(r *broker.AuthRequest) { r.MaxAuthAge = time.Minute }},
-		{name: "fresh sign-in asked, older", op: claim("auth_time", time.Now().Add(-time.Hour).Unix()), req: func(r *broker.AuthRequest) { r.ForceAuthn = true }},
+		{name: "max_age asked, older", op: from("auth_time", -time.Hour), req: func(r *broker.AuthRequest) { r.MaxAuthAge = time.Minute }},
+		{name: "fresh sign-in asked, older", op: from("auth_time", -time.Hour), req: func(r *broker.AuthRequest) { r.ForceAuthn = true }},
 	}
 	// The reasons are a golden file, so that no row passes because of another
 	// check than the one it is about.

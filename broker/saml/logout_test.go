@@ -557,8 +557,8 @@ func TestRefusesLogoutPost(t *testing.T) {
 	}
 }
 
-// TestLogoutBomb ensures that a query which inflates to 10 MiB costs neither
-// memory nor time: unsigned it is not inflated, signed no further than allowed.
+// TestLogoutBomb ensures that a query which inflates to 10 MiB is not inflated
+// unsigned, and signed no further than allowed.
 func TestLogoutBomb(t *testing.T) {
 	bomb := func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 10<<20)...) }
 	for name, f := range map[string]farewell{
@@ -573,12 +573,10 @@ func TestLogoutBomb(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			start := time.Now()
 			_, err := sp.ReceiveLogout(t.Context(), m)
-			took := time.Since(start)
 			runtime.ReadMemStats(&after)
-			if got := after.TotalAlloc - before.TotalAlloc; broker.CodeOf(err) != broker.CodeUnauthenticated || got > 1<<20 || took > 250*time.Millisecond {
-				t.Errorf("%v after %s and %d bytes", err, took, got)
+			if got := after.TotalAlloc - before.TotalAlloc; broker.CodeOf(err) != broker.CodeUnauthenticated || got > 1<<20 {
+				t.Errorf("%v after %d bytes", err, got)
 			}
 		})
 	}

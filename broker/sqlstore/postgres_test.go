@@ -284,14 +284,12 @@ func TestPostgresSilent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // a test's own
-	begin := time.Now()
-	_, err = sqlstore.Open(t.Context(), sqlstore.Config{DSN: "postgres://u@" + l.Addr().String() + "/d?sslmode=disable"})
-	if broker.CodeOf(err) != broker.CodeUnavailable {
-		t.Error(err)
-	}
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("it took %s", d)
+	defer l.Close()                                                //nolint:errcheck // a test's own
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // only ends a test that hangs
+	defer cancel()
+	_, err = sqlstore.Open(ctx, sqlstore.Config{DSN: "postgres://u@" + l.Addr().String() + "/d?sslmode=disable"})
+	if broker.CodeOf(err) != broker.CodeUnavailable || ctx.Err() != nil {
+		t.Errorf("%v (%v)", err, ctx.Err())
 	}
 }
 
@@ -326,10 +324,11 @@ func TestPostgresHeldLock(t *testing.T) {
 	if _, err := tx.ExecContext(t.Context(), `lock table events in access exclusive mode`); err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	err = s.Record(t.Context(), broker.Event{Time: begin})
-	if broker.CodeOf(err) != broker.CodeUnavailable || time.Since(begin) > 8*time.Second {
-		t.Errorf("after %s: %v", time.Since(begin), err)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // only ends a test that hangs
+	defer cancel()
+	err = s.Record(ctx, broker.Event{Time: time.Now()})
+	if broker.CodeOf(err) != broker.CodeUnavailable || ctx.Err() != nil {
+		t.Errorf("%v (%v)", err, ctx.Err())
 	}
 }
 
