@@ -50,7 +50,7 @@ type process struct {
 // await returns the next log line with the message.
 func (p *process) await(message string) map[string]any {
 	p.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(2 * time.Minute)
 	for {
 		select {
 		case line, ok := <-p.lines:

@@ -24,7 +24,7 @@ setsid plackup -E deployment -s HTTP::Server::PSGI --host 127.0.0.1 --port "$POR
   >"$scratch/llng.log" 2>&1 </dev/null &
 pid=$!
 echo "$pid" >"$scratch/pid"
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
   if curl -fsS -m 5 -o "$scratch/idp-metadata.xml.tmp" "http://$HOST:$PORT/saml/metadata" 2>/dev/null \
      && grep -q EntityDescriptor "$scratch/idp-metadata.xml.tmp"; then
     mv "$scratch/idp-metadata.xml.tmp" "$scratch/idp-metadata.xml"; echo "$pid"; exit 0

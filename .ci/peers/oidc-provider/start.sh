@@ -15,7 +15,7 @@ if [ ! -d "$scratch/node_modules/oidc-provider" ]; then
 fi
 setsid node "$here/server.mjs" >"$scratch/op.log" 2>&1 </dev/null &
 pid=$!; echo "$pid" >"$scratch/pid"
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
   curl -fsS -o "$scratch/discovery.json" "http://$HOST:$PORT/.well-known/openid-configuration" 2>/dev/null && { echo "$pid"; exit 0; }
   kill -0 "$pid" 2>/dev/null || { rm -f "$scratch/pid"; tail -20 "$scratch/op.log" >&2; exit 1; }
   sleep 0.1

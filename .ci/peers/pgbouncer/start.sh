@@ -30,7 +30,7 @@ INI
 chmod 644 "$scratch/pgbouncer.ini"
 setsid "${as[@]}" "$bin" "$scratch/pgbouncer.ini" >"$scratch/pgbouncer.log" 2>&1 </dev/null &
 pid=$!; echo "$pid" >"$scratch/pid"
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
   if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     echo "postgres://rolegate@127.0.0.1:$port/rolegate?sslmode=disable" >"$scratch/dsn"
     echo "$pid"; exit 0

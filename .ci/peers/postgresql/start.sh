@@ -31,7 +31,7 @@ rm -f "$scratch/dsn"
 setsid "${as[@]}" "$bin/postgres" -D "$scratch/data" -k "$scratch" -p "$port" -c listen_addresses=127.0.0.1 \
   -c max_connections=200 -c shared_buffers=32MB >>"$scratch/postgres.log" 2>&1 </dev/null &
 pid=$!; echo "$pid" >"$scratch/pid"
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
   if "$bin/psql" -h "$scratch" -p "$port" -U rolegate -d postgres -Atqc 'select 1' >/dev/null 2>&1; then
     "$bin/psql" -h "$scratch" -p "$port" -U rolegate -d postgres -Atqc "select 1 from pg_database where datname = 'rolegate'" | grep -q 1 \
       || "$bin/createdb" -h "$scratch" -p "$port" -U rolegate rolegate

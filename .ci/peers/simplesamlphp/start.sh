@@ -23,7 +23,7 @@ setsid php -d error_reporting='E_ALL & ~E_DEPRECATED' -d display_errors=0 -d opc
   >"$scratch/log/php.log" 2>&1 </dev/null &
 pid=$!
 echo "$pid" >"$scratch/pid"
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
   if curl -fsS -o "$scratch/idp-metadata.xml.tmp" "${SSP_BASE}saml2/idp/metadata.php" 2>/dev/null \
      && grep -q EntityDescriptor "$scratch/idp-metadata.xml.tmp"; then
     mv "$scratch/idp-metadata.xml.tmp" "$scratch/idp-metadata.xml"; echo "$pid"; exit 0

@@ -409,7 +409,7 @@ func TestForeignEndpoints(t *testing.T) {
 // TestCallback ensures that only the answer to our own question ends the wait.
 func TestCallback(t *testing.T) {
 	p := newPerson(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var statuses []int
 	_, _, err := p.Login(ctx, client.Login{Server: p.s.URL, Way: client.Loopback, Show: func(address, _ string) {

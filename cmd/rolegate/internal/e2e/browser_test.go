@@ -41,7 +41,7 @@ func newBrowser(t testing.TB, extra ...chromedp.ExecAllocatorOption) context.Con
 	opts = append(opts, extra...)
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), opts...)
 	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithLogf(t.Logf), chromedp.WithErrorf(t.Logf))
-	ctx, cancelTime := context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(func() {
 		_ = chromedp.Cancel(ctx) // waits for the browser, which still writes its profile
 		cancelTime()
@@ -57,7 +57,7 @@ func run(t testing.TB, ctx context.Context, actions ...chromedp.Action) {
 	t.Helper()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		var url, text string
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		_ = chromedp.Run(late, chromedp.Location(&url), chromedp.Text("body", &text, chromedp.ByQuery))
 		shoot(t, late, "failure-"+strings.ReplaceAll(t.Name(), "/", "-"))
@@ -170,7 +170,7 @@ func waitForEither(want ...string) chromedp.Action {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
 		tick := time.NewTicker(30 * time.Millisecond)
 		defer tick.Stop()

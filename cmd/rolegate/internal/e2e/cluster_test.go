@@ -181,7 +181,7 @@ func (c *cluster) try(t *testing.T, name, dir string) (*process, string) {
 		return p, ""
 	case <-p.exited:
 		return nil, said.String()
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("node %s neither serves nor ends", name)
 		return nil, ""
 	}
@@ -345,7 +345,7 @@ func get(ctx context.Context, address string) (status int, body string, header h
 var oneShot = &http.Transport{DisableKeepAlives: true}
 
 func do(req *http.Request) (status int, body string, header http.Header) {
-	resp, err := (&http.Client{Transport: oneShot, Timeout: 40 * time.Second}).Do(req)
+	resp, err := (&http.Client{Transport: oneShot, Timeout: 2 * time.Minute}).Do(req)
 	if err != nil {
 		return 0, err.Error(), nil
 	}

@@ -74,7 +74,7 @@ func TestDex(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = cmd.Wait() }) // the context has ended it
 	ready := false
-	for range 300 {
+	for range 1200 {
 		resp, err := http.Get(issuer + "/.well-known/openid-configuration") //nolint:noctx // a peer of the test
 		if err == nil {
 			_ = resp.Body.Close()

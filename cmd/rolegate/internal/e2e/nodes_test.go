@@ -81,7 +81,6 @@ func TestNodeKilled(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var broken []int
-	begin := time.Now()
 	for n := range many {
 		wg.Go(func() {
 			b, err := c.signIn(ctx, c.people[n])
@@ -102,7 +101,7 @@ func TestNodeKilled(t *testing.T) {
 		<-answered
 	}
 	answers := c.balancer.hold(t, c.b.address)
-	for end := time.Now().Add(time.Minute); answers.waiting.Load() < lost; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); answers.waiting.Load() < lost; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the node answers nobody")
 		}
@@ -111,7 +110,6 @@ func TestNodeKilled(t *testing.T) {
 	answers.lose()
 	atKill := before + len(answered)
 	wg.Wait()
-	took := time.Since(begin)
 	recorded := map[string]bool{}
 	for _, e := range c.events(t, sqlstore.EventFilter{Action: broker.ActionSignIn, Outcome: broker.OutcomeOK}) {
 		recorded[e.Username] = true
@@ -134,7 +132,7 @@ func TestNodeKilled(t *testing.T) {
 			t.Errorf("%s again: %v\n%.500s", c.people[n].Username, err, b.Body)
 		}
 	}
-	t.Logf("%d sign-ins at once, node killed after %d answers: %d answered in %s, %d broke off and all were repeated", many, atKill, count, took.Round(time.Millisecond), len(broken))
+	t.Logf("%d sign-ins at once, node killed after %d answers: %d answered, %d broke off and all were repeated", many, atKill, count, len(broken))
 	if count+len(broken) != many || len(broken) == 0 {
 		t.Errorf("%d answered and %d broken of %d: the kill has to come in between", count, len(broken), many)
 	}
@@ -165,7 +163,7 @@ func TestNodesHoldTheSameKeys(t *testing.T) {
 		t.Helper()
 		var status int
 		var body string
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 			if status, body, _ = get(t.Context(), p.url()+"/readyz"); status == want {
 				break
 			}

@@ -65,7 +65,7 @@ func (d *database) stop(t *testing.T) {
 	if err := syscall.Kill(d.pid, syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(d.dir, "data", "postmaster.pid")); os.IsNotExist(err) {
 			return
 		}
@@ -93,16 +93,40 @@ type answer struct {
 	retryAfter string
 }
 
-// load asks for credentials and sign-ins, from several people, until done.
-func (c *cluster) load(t *testing.T, sessions []*formbrowser.Browser, assignment string, done <-chan struct{}) []answer {
-	var mu sync.Mutex
-	var all []answer
-	note := func(a answer, header http.Header) {
-		a.end, a.retryAfter = time.Now(), header.Get("Retry-After")
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, a)
+// answers are those of one load.
+type answers struct {
+	mu  sync.Mutex
+	all []answer
+}
+
+func (l *answers) note(a answer, header http.Header) {
+	a.end, a.retryAfter = time.Now(), header.Get("Retry-After")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, a)
+}
+
+// await waits until the load has got answers to so much of what it asked after begin.
+func (l *answers) await(t *testing.T, begin time.Time, want int) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		l.mu.Lock()
+		n := 0
+		for _, a := range l.all {
+			if a.begin.After(begin) {
+				n++
+			}
+		}
+		l.mu.Unlock()
+		if n >= want {
+			return
+		}
 	}
+	t.Fatal("the load gets no answers")
+}
+
+// load asks for credentials and sign-ins, from several people, until done.
+func (c *cluster) load(t *testing.T, l *answers, sessions []*formbrowser.Browser, assignment string, done <-chan struct{}) {
 	ctx := t.Context()
 	var wg sync.WaitGroup
 	for n, b := range sessions {
@@ -122,7 +146,7 @@ func (c *cluster) load(t *testing.T, sessions []*formbrowser.Browser, assignment
 					a.key = got.AccessKeyID
 				}
 				a.status = status
-				note(a, header)
+				l.note(a, header)
 				if n%2 == 0 {
 					a := answer{begin: time.Now(), what: "sign-in"}
 					fresh, err := c.signIn(ctx, c.people[n])
@@ -131,13 +155,12 @@ func (c *cluster) load(t *testing.T, sessions []*formbrowser.Browser, assignment
 						return
 					}
 					a.status = fresh.Status
-					note(a, fresh.Header)
+					l.note(a, fresh.Header)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return all
 }
 
 // TestDatabaseOutage stops PostgreSQL under load and starts it again.
@@ -163,13 +186,17 @@ func TestDatabaseOutage(t *testing.T) {
 	if !ok {
 		t.Fatal("no role")
 	}
-	done, result := make(chan struct{}), make(chan []answer)
-	go func() { result <- c.load(t, sessions, f.Fields.Get("assignment"), done) }()
-	time.Sleep(2 * time.Second) // the load runs
+	load, done, over := &answers{}, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		c.load(t, load, sessions, f.Fields.Get("assignment"), done)
+	}()
+	load.await(t, time.Time{}, 10)
 	stopping := time.Now()
 	d.stop(t)
 	stopped := time.Now()
 	time.Sleep(length) // the outage itself
+	load.await(t, stopped, 10)
 	if status, _, header := get(t.Context(), c.a.url()+"/readyz"); status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
 		t.Errorf("readyz says %d, Retry-After %q", status, header.Get("Retry-After"))
 	}
@@ -179,13 +206,13 @@ func TestDatabaseOutage(t *testing.T) {
 	starting := time.Now()
 	d.start(t)
 	started := time.Now()
-	time.Sleep(4 * time.Second) // the load goes on
+	load.await(t, started, 100)
 	close(done)
-	all := <-result
+	<-over
 	if !c.a.running() || !c.b.running() {
 		t.Error("a node has ended")
 	}
-	judgeOutage(t, c, all, stopping, stopped, starting, started)
+	judgeOutage(t, c, load.all, stopping, stopped, starting, started)
 }
 
 // judgeOutage holds the answers against the events and prints the numbers.

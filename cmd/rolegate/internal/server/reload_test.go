@@ -319,7 +319,7 @@ func TestRunReloads(t *testing.T) {
 			if path != "/one" {
 				t.Errorf("%s asked for %s", who, path)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("%s did not fetch the new provider's metadata", who)
 		}
 	}
