@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -15,19 +14,6 @@ import (
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/client"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
-
-// version is set by the linker for a release.
-var version = ""
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
-}
 
 // program is what the commands share: the outside of the process.
 type program struct {
@@ -71,6 +57,7 @@ func (p *program) root() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate(thisBuild().String() + "\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().StringVarP(&p.config, "config", "c", "rolegate.yaml", "configuration file")
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
@@ -105,17 +92,4 @@ func (p *program) printJSON(v any) error {
 	e := json.NewEncoder(p.stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-func (p *program) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: exactly(0, "rolegate version"),
-		RunE: func(*cobra.Command, []string) error {
-			if p.json {
-				return p.printJSON(map[string]string{"version": versionText()})
-			}
-			fmt.Fprintln(p.stdout, versionText())
-			return nil
-		},
-	}
 }
