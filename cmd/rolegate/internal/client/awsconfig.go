@@ -7,8 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
@@ -64,10 +65,13 @@ func (p Profiles) Plan(all []api.Assignment) (Change, error) {
 	}
 	block, names := p.block(all)
 	c.Names = names
-	outside := sections(head + "\n" + tail)
+	outside := map[string]bool{}
+	for _, s := range sections(head + "\n" + tail) {
+		outside[s] = true
+	}
 	var taken []string
 	for _, s := range sections(block) {
-		if slices.Contains(outside, s) {
+		if outside[s] {
 			taken = append(taken, s)
 		}
 	}
@@ -79,15 +83,8 @@ func (p Profiles) Plan(all []api.Assignment) (Change, error) {
 		head = strings.TrimRight(head, "\n") + "\n\n"
 	}
 	c.after = []byte(head + block + tail)
-	c.Diff = diff(lines(old), lines(block))
+	c.Diff = differences(old, block)
 	return c, nil
-}
-
-func lines(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 }
 
 // split finds our block.
@@ -130,6 +127,7 @@ func sections(text string) []string {
 func (p Profiles) block(all []api.Assignment) (string, []string) {
 	var b strings.Builder
 	var names []string
+	known := map[string]bool{}
 	b.WriteString(blockBegin + "\n")
 	if p.SSO != "" {
 		fmt.Fprintf(&b, "[sso-session %s]\nsso_start_url = %s\nsso_region = %s\nsso_registration_scopes = sso:account:access\n\n", p.SSO, p.Server, p.Region)
@@ -137,12 +135,13 @@ func (p Profiles) block(all []api.Assignment) (string, []string) {
 	}
 	for _, a := range all {
 		name := strings.Trim(profileUnsafe.ReplaceAllString(p.Prefix+a.Account.Name+"-"+a.Role, "-"), "-")
-		if slices.Contains(names, name) { // the same role by several ways, or two accounts of one name
+		if known[name] { // the same role by several ways, or two accounts of one name
 			name += "-" + string(a.Account.ID)
-			if slices.Contains(names, name) {
+			if known[name] {
 				continue
 			}
 		}
+		known[name] = true
 		names = append(names, name)
 		if len(names) > 1 || p.SSO != "" {
 			b.WriteString("\n")
@@ -205,33 +204,17 @@ func (c Change) Write() error {
 	return nil
 }
 
-// diff lists the lines that go and come, by the longest common subsequence.
-func diff(a, b []string) []string {
-	n := make([][]int, len(a)+1)
-	for i := range n {
-		n[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				n[i][j] = n[i+1][j+1] + 1
-			} else {
-				n[i][j] = max(n[i+1][j], n[i][j+1])
-			}
-		}
-	}
+// differences lists the lines that go and come, in their order, in time and
+// space that grow with the lines and not with their square.
+func differences(before, after string) []string {
 	var out []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && n[i+1][j] >= n[i][j+1]:
-			out = append(out, "-"+a[i])
-			i++
-		default:
-			out = append(out, "+"+b[j])
-			j++
+	if before != "" && !strings.HasSuffix(before, "\n") { // a missing end of the last line is no change
+		before += "\n"
+	}
+	unified := string(diff.Diff("before", []byte(before), "after", []byte(after)))
+	for n, line := range strings.Split(unified, "\n") {
+		if n > 2 && line != "" && (line[0] == '-' || line[0] == '+') { // after three lines of heading
+			out = append(out, line)
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -493,6 +494,42 @@ func TestProfilesKeepTheRest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestProfilesGrowWithTheRoles ensures that ten times the roles cost about ten
+// times the memory: with a quadratic comparison it was a hundred times, and
+// 1.1 GB for 3,000 roles.
+func TestProfilesGrowWithTheRoles(t *testing.T) {
+	cost := func(n int) uint64 {
+		var before, after []string
+		for i := range n {
+			before = append(before, fmt.Sprintf("account-%d/Admin", i))
+			if i%7 != 0 { // some go, and as many come
+				after = append(after, fmt.Sprintf("account-%d/Admin", i))
+			} else {
+				after = append(after, fmt.Sprintf("account-%d/ReadOnly", i))
+			}
+		}
+		p := client.Profiles{Path: filepath.Join(t.TempDir(), "config"), Region: "r", Program: "/bin/x", Server: "https://s"}
+		c, err := p.Plan(roles(before...))
+		if err != nil || len(c.Diff) != 4*n+1 || c.Write() != nil {
+			t.Fatal(len(c.Diff), err)
+		}
+		all := roles(after...)
+		var begin, end runtime.MemStats
+		runtime.ReadMemStats(&begin)
+		c, err = p.Plan(all)
+		runtime.ReadMemStats(&end)
+		if changed := (n + 6) / 7; err != nil || len(c.Diff) != 4*changed {
+			t.Fatalf("%d lines differ for %d roles: %v", len(c.Diff), changed, err)
+		}
+		return end.TotalAlloc - begin.TotalAlloc
+	}
+	few, many := cost(300), cost(3000)
+	t.Logf("300 roles: %d bytes, 3,000: %d", few, many)
+	if many > 30*few {
+		t.Errorf("3,000 roles cost %d bytes, 300 cost %d", many, few)
 	}
 }
 
