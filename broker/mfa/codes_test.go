@@ -11,7 +11,7 @@ import (
 )
 
 // TestCodes holds the codes to the SHA-1 vectors of RFC 6238 appendix B, cut to
-// six digits, and to another implementation.
+// six digits, and a code to its step and the steps beside it.
 func TestCodes(t *testing.T) {
 	c := mfa.NewCodes("rolegate", nil)
 	vector := broker.NewSecret("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
