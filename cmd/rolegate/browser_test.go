@@ -7,25 +7,32 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/pquerna/otp/totp"
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/demo"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/formbrowser"
 )
 
-func (s *script) startDemo() error {
-	d, err := demo.Start(s.Context(), demo.Options{Listen: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(s.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
+func (s *state) demoCommand(ts *testscript.TestScript, args []string) error {
+	if len(args) > 0 && args[0] == "stop" {
+		return s.demo.Close()
+	}
+	d, err := demo.Start(s.ctx, demo.Options{Listen: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return err
 	}
 	s.demo = d
-	s.Cleanup(func() { _ = d.Close() })
-	s.env["PORTAL"], s.env["STS"] = d.Portal, d.STS
+	ts.Defer(func() { _ = d.Close() })
+	ts.Setenv("PORTAL", d.Portal)
+	ts.Setenv("STS", d.STS)
 	return nil
 }
 
@@ -62,35 +69,37 @@ func (p *printed) Write(b []byte) (int, error) {
 }
 
 // browse runs the program while a person answers in a browser of their own.
-func (s *script) browse(person, answer string, want int, args []string) error {
-	s.out.Reset()
-	s.err.Reset()
+func (s *state) browse(ts *testscript.TestScript, args []string) error {
+	person, answer := args[0], args[1]
+	want, err := strconv.Atoi(args[2])
+	if err != nil || args[3] != "rolegate" {
+		return errors.New("wanted: browser PERSON yes|no N rolegate ARGS…")
+	}
 	p := &printed{address: make(chan string, 1)}
 	stdin, paste := io.Pipe()
+	var out strings.Builder
 	done := make(chan int, 1)
-	go func() {
-		done <- run(s.Context(), args, func(name string) string { return s.env[name] }, stdin, &s.out, p)
-	}()
-	var err error
+	go func() { done <- run(s.ctx, args[4:], ts.Getenv, stdin, &out, p) }()
+	var code int
 	select {
-	case s.code = <-done:
-		done <- s.code
+	case code = <-done:
 	case address := <-p.address:
 		err = s.answer(person, answer, address, p, paste)
+		_ = paste.Close()
+		code = <-done
 	}
-	_ = paste.Close()
+	_, _ = io.WriteString(ts.Stdout(), out.String())
+	_, _ = io.WriteString(ts.Stderr(), p.text.String())
 	if err != nil {
 		return fmt.Errorf("in the browser: %w", err)
 	}
-	s.code = <-done
-	s.err.WriteString(p.text.String())
-	if s.code != want {
-		return fmt.Errorf("want exit %d", want)
+	if code != want {
+		return fmt.Errorf("exit %d, wanted was %d", code, want)
 	}
 	return nil
 }
 
-func (s *script) answer(person, answer, address string, p *printed, paste io.Writer) error {
+func (s *state) answer(person, answer, address string, p *printed, paste io.Writer) error {
 	b, err := formbrowser.New(nil)
 	if err != nil {
 		return err
@@ -103,12 +112,12 @@ func (s *script) answer(person, answer, address string, p *printed, paste io.Wri
 		return err
 	}
 	if p.code != "" {
-		if err := b.Submit(s.Context(), formbrowser.Has("user_code"), map[string]string{"user_code": p.code}); err != nil {
+		if err := b.Submit(s.ctx, formbrowser.Has("user_code"), map[string]string{"user_code": p.code}); err != nil {
 			return err
 		}
-		return b.Submit(s.Context(), formbrowser.Has("user_code"), map[string]string{"answer": map[string]string{"yes": "approve", "no": "deny"}[answer]})
+		return b.Submit(s.ctx, formbrowser.Has("user_code"), map[string]string{"answer": map[string]string{"yes": "approve", "no": "deny"}[answer]})
 	}
-	if err := b.Submit(s.Context(), formbrowser.Has("code_challenge"), map[string]string{"answer": answer}); err != nil {
+	if err := b.Submit(s.ctx, formbrowser.Has("code_challenge"), map[string]string{"answer": answer}); err != nil {
 		return fmt.Errorf("%w\n%s", err, b.Body)
 	}
 	if b.Status != http.StatusOK {
@@ -126,15 +135,15 @@ func (s *script) answer(person, answer, address string, p *printed, paste io.Wri
 
 // signIn goes through the OpenID provider's pages to a local path. The strength
 // that the path asks for is there at the first try.
-func (s *script) signIn(b *formbrowser.Browser, username, to string) error {
+func (s *state) signIn(b *formbrowser.Browser, username, to string) error {
 	for _, p := range s.demo.People {
 		if p.Username != username {
 			continue
 		}
-		if err := b.Get(s.Context(), s.demo.Portal+"/signin/oidc?"+url.Values{"return_to": {to}}.Encode()); err != nil {
+		if err := b.Get(s.ctx, s.demo.Portal+"/signin/oidc?"+url.Values{"return_to": {to}}.Encode()); err != nil {
 			return err
 		}
-		if err := b.Submit(s.Context(), formbrowser.Has("username"), map[string]string{"username": p.Username, "password": p.Password}); err != nil {
+		if err := b.Submit(s.ctx, formbrowser.Has("username"), map[string]string{"username": p.Username, "password": p.Password}); err != nil {
 			return err
 		}
 		if p.TOTPSecret == "" {
@@ -144,7 +153,7 @@ func (s *script) signIn(b *formbrowser.Browser, username, to string) error {
 		if err != nil {
 			return err
 		}
-		return b.Submit(s.Context(), formbrowser.Has("code"), map[string]string{"code": code})
+		return b.Submit(s.ctx, formbrowser.Has("code"), map[string]string{"code": code})
 	}
 	return errors.New("no such person")
 }

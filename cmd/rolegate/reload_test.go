@@ -13,17 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// asProgram makes the test binary the program itself.
-const asProgram = "ROLEGATE_TEST_AS_PROGRAM"
-
+// TestMain makes the test binary the program rolegate for whom it starts by that
+// name, the scripts first of all.
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"rolegate": main})
 }
 
 const served = `public_url: https://sso.example.com
@@ -97,8 +94,7 @@ func TestSignalReloads(t *testing.T) {
 		}
 	}
 	write(served)
-	p := &process{T: t, cmd: exec.CommandContext(t.Context(), os.Args[0], "serve", "-c", file), lines: make(chan map[string]any, 1000)}
-	p.cmd.Env = append(os.Environ(), asProgram+"=1")
+	p := &process{T: t, cmd: exec.CommandContext(t.Context(), "rolegate", "serve", "-c", file), lines: make(chan map[string]any, 1000)}
 	out, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

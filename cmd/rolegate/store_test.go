@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/sqlstore"
@@ -26,25 +27,21 @@ type stored struct {
 }
 
 // open opens the store for a script and closes it after do.
-func (s *script) open(file string, do func(*sqlstore.Store) error) error {
-	store, err := sqlstore.Open(s.Context(), sqlstore.Config{DSN: "sqlite:" + file})
+func (s *state) open(file string, do func(*sqlstore.Store) error) error {
+	store, err := sqlstore.Open(s.ctx, sqlstore.Config{DSN: "sqlite:" + file})
 	if err != nil {
 		return err
 	}
 	return errors.Join(do(store), store.Close())
 }
 
-func (s *script) fill(file, people string) error {
-	b, err := os.ReadFile(people)
-	if err != nil {
-		return err
-	}
+func (s *state) fill(ts *testscript.TestScript, args []string) error {
 	var all []stored
-	if err := json.Unmarshal(b, &all); err != nil {
+	if err := json.Unmarshal([]byte(ts.ReadFile(args[1])), &all); err != nil {
 		return err
 	}
-	return s.open(file, func(store *sqlstore.Store) error {
-		ctx, now := s.Context(), time.Now()
+	return s.open(ts.MkAbs(args[0]), func(store *sqlstore.Store) error {
+		ctx, now := s.ctx, time.Now()
 		for _, p := range all {
 			sub := broker.Subject{Provider: p.Provider, ID: p.ID}
 			errs := []error{store.SaveIdentity(ctx, broker.IdentityRow{Subject: sub, Username: p.Username, Email: p.Email, SeenAt: now})}
@@ -73,12 +70,13 @@ func (s *script) fill(file, people string) error {
 	})
 }
 
-func (s *script) held(file, person, want string) error {
+func (s *state) held(ts *testscript.TestScript, args []string) error {
+	person, want := args[1], args[2]+" "+args[3]
 	provider, id, _ := strings.Cut(person, "/")
 	sub := broker.Subject{Provider: broker.ProviderID(provider), ID: id}
-	return s.open(file, func(store *sqlstore.Store) error {
-		factors, err := store.Factors(s.Context(), sub)
-		sessions, sessionsErr := store.FindSessions(s.Context(), broker.SessionFilter{Provider: sub.Provider, SubjectID: id})
+	return s.open(ts.MkAbs(args[0]), func(store *sqlstore.Store) error {
+		factors, err := store.Factors(s.ctx, sub)
+		sessions, sessionsErr := store.FindSessions(s.ctx, broker.SessionFilter{Provider: sub.Provider, SubjectID: id})
 		if got := fmt.Sprint(len(factors), len(sessions)); got != want && err == nil {
 			err = fmt.Errorf("%s has %s factors and sessions", person, got)
 		}
@@ -86,9 +84,10 @@ func (s *script) held(file, person, want string) error {
 	})
 }
 
-func (s *script) recorded(file, action, target, want string) error {
-	return s.open(file, func(store *sqlstore.Store) error {
-		all, err := store.Events(s.Context(), sqlstore.EventFilter{Action: broker.Action(action)})
+func (s *state) recorded(ts *testscript.TestScript, args []string) error {
+	action, target, want := args[1], args[2], args[3]
+	return s.open(ts.MkAbs(args[0]), func(store *sqlstore.Store) error {
+		all, err := store.Events(s.ctx, sqlstore.EventFilter{Action: broker.Action(action)})
 		n := 0
 		for _, e := range all {
 			if e.Target == target {
