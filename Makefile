@@ -25,7 +25,7 @@ image:
 	$(BUILDER) build -t rolegate --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) .
 
 lint:
-	go tool -modfile=.ci/tools/go.mod golangci-lint run ./...
+	go tool -modfile=.ci/tools/go.mod golangci-lint run --allow-serial-runners ./...
 
 golden:
 	go test ./... -run Golden -update
