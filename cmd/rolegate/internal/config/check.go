@@ -234,6 +234,9 @@ func (c *Config) checkSAML(bad badFunc, at string, s *SAML) {
 		}
 	}
 	oneOf(bad, at+".binding", s.Binding, "", "redirect", "post")
+	for i, o := range s.FormOrigins {
+		checkOrigin(bad, index(at+".form_origins", i), o)
+	}
 	oneOf(bad, at+".signature", s.Signature, "", "assertion", "response", "both", "either")
 	if s.ClockSkew > Duration(5*time.Minute) {
 		bad(at+".clock_skew", "%s is too long: 5m at most; mend the clocks", time.Duration(s.ClockSkew))
@@ -305,6 +308,17 @@ func checkURL(bad badFunc, path, s string, http bool) {
 		bad(path, "%q must be https", s)
 	}
 }
+
+// checkOrigin takes one origin, written as browsers write it, and no pattern: it
+// goes into the policy of a page that carries the person's sign-in.
+func checkOrigin(bad badFunc, path, s string) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) || s != u.Scheme+"://"+u.Host || !originHost.MatchString(u.Host) {
+		bad(path, "%q is no origin: write it like https://login.example.com, without a path or a wildcard", s)
+	}
+}
+
+var originHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?$`)
 
 func oneOf(bad badFunc, path, v string, allowed ...string) {
 	if slices.Contains(allowed, v) {

@@ -117,6 +117,7 @@ type SAML struct {
 	SignRequests            *bool    `yaml:"sign_requests,omitempty" jsonschema_description:"Default true."`
 	WantEncrypted           bool     `yaml:"want_encrypted,omitempty"`
 	Binding                 string   `yaml:"binding,omitempty" jsonschema:"enum=redirect,enum=post"`
+	FormOrigins             []string `yaml:"form_origins,omitempty" jsonschema_description:"Origins that the provider's POST endpoint redirects to, like https://login.example.com; the browser is told that forms may go there."`
 	Signature               string   `yaml:"signature,omitempty" jsonschema:"enum=assertion,enum=response,enum=both,enum=either" jsonschema_description:"What must be signed, default assertion."`
 	ClockSkew               Duration `yaml:"clock_skew,omitempty" jsonschema_description:"Default 60s, at most 5m."`
 	MaxResponse             int      `yaml:"max_response,omitempty" jsonschema_description:"Largest SAMLResponse in bytes of base64, default 262144."`

@@ -72,21 +72,7 @@ func TestBrowserTwoSites(t *testing.T) {
 			if lax {
 				handler = laxCookies(s.Handler)
 			}
-			authority, err := idp.NewAuthority()
-			if err != nil {
-				t.Fatal(err)
-			}
-			site := func(h http.Handler, name string) string {
-				pair, err := authority.ServerCertificate(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				srv := httptest.NewUnstartedServer(h)
-				srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-				srv.StartTLS()
-				t.Cleanup(srv.Close)
-				return "MAP " + name + " " + srv.Listener.Addr().String()
-			}
+			site := sites(t)
 			rules := site(handler, "sso.rolegate.test") + "," + site(provider.Handler(), "idp.other.test")
 			ctx := newBrowser(t, chromedp.Flag("host-resolver-rules", rules), chromedp.Flag("ignore-certificate-errors", true))
 			run(t, ctx, chromedp.Navigate("https://sso.rolegate.test/signin/other"), chromedp.WaitVisible(`input[name=password]`),
@@ -97,6 +83,27 @@ func TestBrowserTwoSites(t *testing.T) {
 			}
 			run(t, ctx, waitFor("Accounts and roles"))
 		})
+	}
+}
+
+// sites returns a function that serves a handler over HTTPS under a name, and
+// returns the rule by which a browser finds it.
+func sites(t *testing.T) func(h http.Handler, name string) string {
+	t.Helper()
+	authority, err := idp.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(h http.Handler, name string) string {
+		pair, err := authority.ServerCertificate(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewUnstartedServer(h)
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		return "MAP " + name + " " + srv.Listener.Addr().String()
 	}
 }
 

@@ -158,10 +158,21 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		SignIn: u.signIn, Access: u.access, Logout: u.logout, Factors: u.factor, Programs: u.program, Journal: u.journal,
 		Favourites: u.favourites, Book: u.book, Admin: u.admin, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: idp.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
-		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)),
+		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)), IdPOrigins: formOrigins(c),
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
 	})
 	return err
+}
+
+// formOrigins is where identity providers lead the forms that are posted to them.
+func formOrigins(c *config.Config) map[broker.ProviderID][]string {
+	out := map[broker.ProviderID][]string{}
+	for _, p := range c.IdentityProviders {
+		if p.SAML != nil && len(p.SAML.FormOrigins) > 0 {
+			out[broker.ProviderID(p.ID)] = p.SAML.FormOrigins
+		}
+	}
+	return out
 }
 
 func partitions(c *config.Config) []broker.Partition {
