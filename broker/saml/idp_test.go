@@ -70,10 +70,12 @@ func expired(key crypto.Signer) saml.KeyPair {
 // rsaPair makes the same key in every process for the same seed, which the
 // workers of a fuzz target need: with keys of their own, they would find every
 // seed's signature to be somebody else's, and try nothing behind that check.
-func rsaPair(bits int, seed uint64) func() saml.KeyPair {
+// The steps say how far the primes are from where the search for them begins:
+// whatever they are, primes are found, but it takes long.
+func rsaPair(bits int, seed uint64, pSteps, qSteps int64) func() saml.KeyPair {
 	return sync.OnceValue(func() saml.KeyPair {
 		r := mathrand.New(mathrand.NewPCG(seed, seed))
-		p, q, one := prime(r, bits/2), prime(r, bits/2), big.NewInt(1)
+		p, q, one := prime(r, bits/2, pSteps), prime(r, bits/2, qSteps), big.NewInt(1)
 		e := big.NewInt(65537)
 		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
 		key := &rsa.PrivateKey{
@@ -85,8 +87,9 @@ func rsaPair(bits int, seed uint64) func() saml.KeyPair {
 	})
 }
 
-// prime returns a prime of so many bits, the two highest of them set.
-func prime(r *mathrand.Rand, bits int) *big.Int {
+// prime returns a prime of so many bits, the two highest of them set, at least
+// so many steps from the number that r begins with.
+func prime(r *mathrand.Rand, bits int, steps int64) *big.Int {
 	b := make([]byte, bits/8)
 	for i := range b {
 		b[i] = byte(r.Uint32())
@@ -94,6 +97,7 @@ func prime(r *mathrand.Rand, bits int) *big.Int {
 	b[0] |= 0xc0
 	b[len(b)-1] |= 1
 	p, two, one := new(big.Int).SetBytes(b), big.NewInt(2), big.NewInt(1)
+	p.Add(p, big.NewInt(2*steps))
 	for {
 		if p.ProbablyPrime(5) && new(big.Int).Mod(new(big.Int).Sub(p, one), big.NewInt(65537)).Sign() != 0 {
 			return p
@@ -112,15 +116,15 @@ func ecPair(curve elliptic.Curve) func() saml.KeyPair {
 	})
 }
 
-// Keys are made once per run: RSA keys are slow to make.
+// Keys are made once per run, those for RSA from near where their primes are.
 var (
-	idpKey   = rsaPair(2048, 1)
-	idpKey2  = rsaPair(2048, 2)
-	evilKey  = rsaPair(2048, 3)
-	weakKey  = rsaPair(1024, 4)
-	spSign   = rsaPair(2048, 5)
-	spCrypt  = rsaPair(2048, 6)
-	spCrypt2 = rsaPair(2048, 7)
+	idpKey   = rsaPair(2048, 1, 236, 866)
+	idpKey2  = rsaPair(2048, 2, 244, 255)
+	evilKey  = rsaPair(2048, 3, 941, 515)
+	weakKey  = rsaPair(1024, 4, 14, 196)
+	spSign   = rsaPair(2048, 5, 288, 611)
+	spCrypt  = rsaPair(2048, 6, 483, 65)
+	spCrypt2 = rsaPair(2048, 7, 188, 97)
 	idpP256  = ecPair(elliptic.P256())
 	idpP384  = ecPair(elliptic.P384())
 )
