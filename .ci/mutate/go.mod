@@ -1,0 +1,13 @@
+module github.com/rolegate/rolegate/.ci/mutate
+
+go 1.26.0
+
+require (
+	go.yaml.in/yaml/v4 v4.0.0
+	golang.org/x/tools v0.52.0
+)
+
+require (
+	golang.org/x/mod v0.42.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
