@@ -7,12 +7,9 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -51,52 +48,60 @@ const (
 	callTime    = 20 * time.Second
 )
 
-var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
 // asymmetric are the algorithms that may be configured: no "none", no HMAC.
 var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// Validate lists what is wrong.
-func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("oidc: "+format, args...)) }
-	if !idPattern.MatchString(string(c.ID)) {
-		bad("id %q: lower-case letters, digits and hyphens are needed", c.ID)
+// Validate lists what is wrong with the settings, as [broker.Problems]. What the
+// program adds to them (secret, key, HTTP client) is looked at by [New].
+func (c Config) Validate() error { return c.settings().Err() }
+
+func (c Config) settings() broker.Problems {
+	var ps broker.Problems
+	if err := c.ID.Check(); err != nil {
+		ps.Add("ID", "%v", err)
 	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Path != "" {
-		bad("public URL %q is not scheme://host", c.PublicURL)
+	if _, err := broker.ParsePublicURL(c.PublicURL); err != nil {
+		ps.Add("PublicURL", "%v", err)
 	}
-	if err := c.checkURL(c.Issuer); err != nil {
-		bad("%s: issuer: %w", c.ID, err)
+	if c.Issuer == "" {
+		ps.Add("Issuer", "it is missing: write it as in the provider's discovery document")
+	} else if err := c.checkURL(c.Issuer); err != nil {
+		ps.Add("Issuer", "%v", err)
 	} else if strings.Contains(c.Issuer, "?") {
-		bad("%s: issuer %q has a query (OpenID Connect Discovery 3)", c.ID, c.Issuer)
+		ps.Add("Issuer", "%q has a query, which an issuer has not (OpenID Connect Discovery 3)", broker.RedactURL(c.Issuer))
 	}
 	if c.ClientID == "" {
-		bad("%s: a client id is needed", c.ID)
+		ps.Add("ClientID", "it is missing: write what the provider calls this application")
 	}
-	if c.ClientSecret.IsZero() == (c.ClientKey == nil) {
-		bad("%s: one of client secret and client key is needed", c.ID)
-	}
-	if c.ClientKey != nil {
-		if _, err := keyAlgorithm(c.ClientKey.Public()); err != nil {
-			bad("%s: client key: %w", c.ID, err)
-		}
-	}
-	for _, a := range c.Algorithms {
+	for i, a := range c.Algorithms {
 		if !slices.Contains(asymmetric, a) {
-			bad("%s: algorithm %q is not one of %s", c.ID, a, strings.Join(asymmetric, ", "))
+			ps.Add(fmt.Sprintf("Algorithms[%d]", i), "%q is not one of %s", a, strings.Join(asymmetric, ", "))
 		}
 	}
 	if len(c.Scopes) > 0 && !slices.Contains(c.Scopes, "openid") {
-		bad("%s: scopes need openid", c.ID)
+		ps.Add("Scopes", "openid is missing")
 	}
 	if c.ClockSkew < 0 || c.ClockSkew > maxSkew {
-		bad("%s: clock skew %s is not between 0 and %s", c.ID, c.ClockSkew, maxSkew)
+		ps.Add("ClockSkew", "%s is too long: 5m at most; mend the clocks", c.ClockSkew)
+	}
+	return ps
+}
+
+// parts lists what is wrong with what the program adds to the settings.
+func (c Config) parts() broker.Problems {
+	var ps broker.Problems
+	if c.ClientSecret.IsZero() == (c.ClientKey == nil) {
+		ps.Add("ClientSecret", "one of client secret and client key is needed")
+	}
+	if c.ClientKey != nil {
+		if _, err := keyAlgorithm(c.ClientKey.Public()); err != nil {
+			ps.Add("ClientKey", "%v", err)
+		}
 	}
 	if c.HTTP == nil {
-		bad("%s: an HTTP client is needed", c.ID)
+		ps.Add("HTTP", "an HTTP client is needed")
 	}
-	return errors.Join(errs...)
+	return ps
 }
 
 // checkURL holds that an address is absolute https without fragment or user.
@@ -104,17 +109,13 @@ func (c Config) checkURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
-		return fmt.Errorf("%.200q is no address", s)
-	case u.Scheme == "https" || u.Scheme == "http" && c.InsecureHTTP && loopback(u.Hostname()):
+		return fmt.Errorf("%.200q is no address", broker.RedactURL(s))
+	case u.Scheme == "https" || u.Scheme == "http" && c.InsecureHTTP && broker.Loopback(u.Hostname()):
 		return nil
+	case u.Scheme == "http" && broker.Loopback(u.Hostname()):
+		return fmt.Errorf("%.200q must be https, or insecure_http must be set", broker.RedactURL(s))
 	}
-	return fmt.Errorf("%.200q is not https", s)
-}
-
-// loopback reports whether a host is this machine by its name (RFC 6761 6.3).
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+	return fmt.Errorf("%.200q must be https", broker.RedactURL(s))
 }
 
 // keyAlgorithm is the signature algorithm of a client key, or why it cannot
@@ -160,8 +161,8 @@ type RelyingParty struct {
 // not use the network.
 func New(c Config) (*RelyingParty, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	if err := c.Validate(); err != nil {
-		return nil, err
+	if err := append(c.settings(), c.parts()...).Err(); err != nil {
+		return nil, fmt.Errorf("oidc: %s: %w", c.ID, err)
 	}
 	if len(c.Scopes) == 0 {
 		c.Scopes = []string{"openid", "profile", "email"}

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ func TestConfigRefused(t *testing.T) {
 		"weak client key":          func(c *oidc.Config) { c.ClientSecret, c.ClientKey = broker.Secret{}, weakKey() },
 		"issuer with query":        func(c *oidc.Config) { c.Issuer += "?tenant=1" },
 		"http issuer, no loopback": func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "http://idp.example", true },
+		"http, under .localhost":   func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "http://idp.localhost", true },
 		"user in the issuer":       func(c *oidc.Config) { c.Issuer = "https://a:b@idp.example" },
 	} {
 		if _, err := oidc.New(p.config(change)); err == nil {
@@ -37,7 +39,11 @@ func TestConfigRefused(t *testing.T) {
 		t.Errorf("plain http on loopback, where it is allowed: %v", err)
 	}
 	_, err := oidc.New(oidc.Config{ID: "A", Algorithms: []string{"none"}, ClockSkew: -1})
-	if n := strings.Count(fmt.Sprint(err), "oidc: "); n != 8 {
-		t.Errorf("%d problems are told at once: %v", n, err)
+	if ps, _ := errors.AsType[broker.Problems](err); len(ps) != 8 {
+		t.Errorf("%d problems are told at once: %v", len(ps), err)
+	}
+	_, err = oidc.New(p.config(func(c *oidc.Config) { c.Issuer = "https://svc:hunter2@idp.example?token=hunter2" }))
+	if s := fmt.Sprint(err); strings.Contains(s, "hunter2") || strings.Contains(s, "svc") {
+		t.Errorf("the secret of an address is told: %v", err)
 	}
 }

@@ -109,7 +109,7 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 		return fail(err)
 	}
 	if op.Issuer != rp.c.Issuer {
-		return fail(fmt.Errorf("the document is about %.200q and not %q", op.Issuer, rp.c.Issuer))
+		return fail(fmt.Errorf("the document is about %.200q and not %q", broker.RedactURL(op.Issuer), rp.c.Issuer))
 	}
 	for name, u := range map[string]string{"token_endpoint": op.Token, "jwks_uri": op.Keys} {
 		if err := rp.c.checkURL(u); err != nil {
@@ -158,7 +158,7 @@ func (op *provider) authStyle() oauth2.AuthStyle {
 func (rp *RelyingParty) getJSON(ctx context.Context, address string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return err
+		return broker.RedactedError(err)
 	}
 	status, body, err := rp.call(req)
 	if err != nil {
@@ -175,7 +175,7 @@ func (rp *RelyingParty) call(req *http.Request) (status int, body []byte, err er
 	req.Header.Set("Accept", "application/json")
 	resp, err := rp.http.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, broker.RedactedError(err)
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(resp.Body)

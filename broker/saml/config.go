@@ -4,12 +4,9 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -89,68 +86,93 @@ func (k KeyPair) usable() bool {
 
 // secure reports whether u is https, or http on this machine.
 func secure(u *url.URL) bool {
-	host := u.Hostname()
-	ip, err := netip.ParseAddr(host)
-	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
-	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local)
+	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && broker.Loopback(u.Hostname()))
 }
 
-var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+// Validate lists what is wrong with the settings, as [broker.Problems]. What the
+// program adds to them (keys, the HTTP client) is looked at by [New].
+func (c Config) Validate() error { return c.settings().Err() }
 
-// Validate lists what is wrong.
-func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("saml: "+format, args...)) }
-	if !idPattern.MatchString(string(c.ID)) {
-		bad("id %q: lower-case letters, digits and hyphens are needed", c.ID)
+func (c Config) settings() broker.Problems {
+	var ps broker.Problems
+	if err := c.ID.Check(); err != nil {
+		ps.Add("ID", "%v", err)
 	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Path != "" {
-		bad("public URL %q is not scheme://host", c.PublicURL)
+	if _, err := broker.ParsePublicURL(c.PublicURL); err != nil {
+		ps.Add("PublicURL", "%v", err)
 	}
 	if (c.MetadataURL == "") == (c.MetadataFile == "") {
-		bad("%s: one of metadata URL and metadata file is needed", c.ID)
+		ps.Add("", "one of metadata_url and metadata_file is needed")
 	}
 	if c.MetadataURL != "" {
-		if c.HTTP == nil {
-			bad("%s: an HTTP client is needed", c.ID)
-		}
-		// Who can change unsigned metadata on its way can sign in as anybody.
-		if u, err := url.Parse(c.MetadataURL); err != nil || u.Host == "" || !secure(u) && (u.Scheme != "http" || c.MetadataCertificate == nil) {
-			bad("%s: the metadata URL %q is not https, and no metadata certificate is set", c.ID, c.MetadataURL)
-		}
+		c.metadataURL(&ps)
 	}
-	if c.MaxResponse < 0 || c.MaxNodes < 0 {
-		bad("%s: a negative limit", c.ID)
+	if c.MetadataCertificate != nil && !strong(c.MetadataCertificate) {
+		ps.Add("MetadataCertificate", "the key of this certificate is too weak")
 	}
-	if !slices.Contains([]Binding{"", BindingRedirect, BindingPOST}, c.Binding) {
-		bad("%s: binding %q is not redirect or post", c.ID, c.Binding)
-	}
-	if !slices.Contains([]SignaturePolicy{"", SignedAssertion, SignedResponse, SignedBoth, SignedEither}, c.Signature) {
-		bad("%s: signature %q is not assertion, response, both or either", c.ID, c.Signature)
-	}
+	oneOf(&ps, "Binding", c.Binding, BindingRedirect, BindingPOST)
+	oneOf(&ps, "Signature", c.Signature, SignedAssertion, SignedResponse, SignedBoth, SignedEither)
 	if c.ClockSkew < 0 || c.ClockSkew > maxSkew {
-		bad("%s: clock skew %s is not between 0 and %s", c.ID, c.ClockSkew, maxSkew)
+		ps.Add("ClockSkew", "%s is too long: 5m at most; mend the clocks", c.ClockSkew)
+	}
+	if c.MaxResponse < 0 {
+		ps.Add("MaxResponse", "%d is negative", c.MaxResponse)
+	}
+	return ps
+}
+
+// metadataURL holds that nobody on the way can change metadata: who could would
+// sign in as anybody. Signed metadata may come over plain http.
+func (c Config) metadataURL(ps *broker.Problems) {
+	u, err := url.Parse(c.MetadataURL)
+	switch {
+	case err != nil || u.Host == "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
+		ps.Add("MetadataURL", "%q is no address", broker.RedactURL(c.MetadataURL))
+	case u.User != nil:
+		ps.Add("MetadataURL", "%q has a user name or password in it: metadata is public, so fetch it without", broker.RedactURL(c.MetadataURL))
+	case !secure(u) && c.MetadataCertificate == nil:
+		ps.Add("MetadataURL", "%q must be https, or metadata_certificate_file must say which certificate signs the metadata", broker.RedactURL(c.MetadataURL))
+	}
+}
+
+// oneOf takes the zero value, which means the default, and what is allowed.
+func oneOf[T ~string](ps *broker.Problems, field string, v T, allowed ...T) {
+	if v == "" || slices.Contains(allowed, v) {
+		return
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	ps.Add(field, "%q is not one of %s", string(v), strings.Join(names, ", "))
+}
+
+// parts lists what is wrong with what the program adds to the settings.
+func (c Config) parts() broker.Problems {
+	var ps broker.Problems
+	if c.MetadataURL != "" && c.HTTP == nil {
+		ps.Add("HTTP", "an HTTP client is needed")
+	}
+	if c.MaxNodes < 0 {
+		ps.Add("MaxNodes", "%d is negative", c.MaxNodes)
 	}
 	if c.SignRequests && len(c.Signing) == 0 {
-		bad("%s: a signing key is needed to sign requests", c.ID)
+		ps.Add("Signing", "a signing key is needed to sign requests")
 	}
 	if c.WantEncrypted && len(c.Decryption) == 0 {
-		bad("%s: a decryption key is needed", c.ID)
+		ps.Add("Decryption", "a decryption key is needed")
 	}
 	for _, k := range c.Signing {
 		if !k.usable() {
-			bad("%s: a signing key is an RSA key of %d bits or more, with its certificate", c.ID, minRSABits)
+			ps.Add("Signing", "a signing key is an RSA key of %d bits or more, with its certificate", minRSABits)
 		}
 	}
 	for _, k := range c.Decryption {
 		if _, ok := k.Key.(*rsa.PrivateKey); !ok || !k.usable() {
-			bad("%s: a decryption key is an RSA key of %d bits or more in memory, with its certificate", c.ID, minRSABits)
+			ps.Add("Decryption", "a decryption key is an RSA key of %d bits or more in memory, with its certificate", minRSABits)
 		}
 	}
-	if c.MetadataCertificate != nil && !strong(c.MetadataCertificate) {
-		bad("%s: the key of the metadata certificate is too weak", c.ID)
-	}
-	return errors.Join(errs...)
+	return ps
 }
 
 // ServiceProvider is our side of one SAML identity provider. It implements
@@ -169,8 +191,8 @@ type ServiceProvider struct {
 // does not fetch metadata: call Refresh or Run.
 func New(c Config) (*ServiceProvider, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	if err := c.Validate(); err != nil {
-		return nil, err
+	if err := append(c.settings(), c.parts()...).Err(); err != nil {
+		return nil, fmt.Errorf("saml: %s: %w", c.ID, err)
 	}
 	if c.Binding == "" {
 		c.Binding = BindingRedirect

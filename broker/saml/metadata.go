@@ -20,6 +20,8 @@ import (
 
 	"github.com/beevik/etree"
 	"github.com/crewjam/saml"
+
+	"github.com/rolegate/rolegate/broker"
 )
 
 const (
@@ -105,12 +107,12 @@ func (sp *ServiceProvider) fetch(ctx context.Context) ([]byte, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sp.c.MetadataURL, nil)
 	if err != nil {
-		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
+		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, broker.RedactedError(err))
 	}
 	req.Header.Set("Accept", "application/samlmetadata+xml, application/xml;q=0.9, */*;q=0.1")
 	resp, err := sp.c.HTTP.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
+		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, broker.RedactedError(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -165,23 +165,30 @@ func TestConfig(t *testing.T) {
 		want   string
 		change func(*saml.Config)
 	}{
-		{"id", func(c *saml.Config) { c.ID = "A/b" }},
-		{"public URL", func(c *saml.Config) { c.PublicURL = "https://sso.example.com/path" }},
-		{"one of metadata", func(c *saml.Config) { c.MetadataFile = "" }},
-		{"one of metadata", func(c *saml.Config) { c.MetadataURL = "https://idp.example.com" }},
+		{"ID: ", func(c *saml.Config) { c.ID = "A/b" }},
+		{"PublicURL: ", func(c *saml.Config) { c.PublicURL = "https://sso.example.com/path" }},
+		{"one of metadata_url", func(c *saml.Config) { c.MetadataFile = "" }},
+		{"one of metadata_url", func(c *saml.Config) { c.MetadataURL = "https://idp.example.com" }},
 		{"HTTP client", func(c *saml.Config) { c.MetadataFile, c.MetadataURL = "", "https://idp.example.com" }},
-		{"not https", func(c *saml.Config) {
+		{"must be https", func(c *saml.Config) {
 			c.MetadataFile, c.MetadataURL, c.HTTP = "", "http://idp.example.com", http.DefaultClient
 		}},
-		{"not https", func(c *saml.Config) {
+		{"is no address", func(c *saml.Config) {
 			c.MetadataFile, c.MetadataURL, c.HTTP = "", "file:///etc/passwd", http.DefaultClient
 		}},
+		{"must be https", func(c *saml.Config) { // which only browsers keep on this machine
+			c.MetadataFile, c.MetadataURL, c.HTTP = "", "http://idp.localhost/metadata", http.DefaultClient
+		}},
+		{`"https://…@idp.example.com/?…" has a user name`, func(c *saml.Config) {
+			c.MetadataFile, c.MetadataURL, c.HTTP = "", "https://svc:hunter2@idp.example.com/?token=hunter2", http.DefaultClient
+		}},
+		{"MaxNodes: ", func(c *saml.Config) { c.MaxNodes = -1 }},
 		{"too weak", func(c *saml.Config) { c.MetadataCertificate = weak.Certificate }},
-		{"binding", func(c *saml.Config) { c.Binding = "artifact" }},
-		{"signature", func(c *saml.Config) { c.Signature = "neither" }},
-		{"clock skew", func(c *saml.Config) { c.ClockSkew = 6 * time.Minute }},
-		{"clock skew", func(c *saml.Config) { c.ClockSkew = -time.Second }},
-		{"negative limit", func(c *saml.Config) { c.MaxResponse = -1 }},
+		{"Binding: ", func(c *saml.Config) { c.Binding = "artifact" }},
+		{"Signature: ", func(c *saml.Config) { c.Signature = "neither" }},
+		{"ClockSkew: ", func(c *saml.Config) { c.ClockSkew = 6 * time.Minute }},
+		{"ClockSkew: ", func(c *saml.Config) { c.ClockSkew = -time.Second }},
+		{"MaxResponse: ", func(c *saml.Config) { c.MaxResponse = -1 }},
 		{"to sign requests", func(c *saml.Config) { c.SignRequests = true }},
 		{"decryption key is needed", func(c *saml.Config) { c.WantEncrypted = true }},
 		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{weak} }},
@@ -203,7 +210,7 @@ func TestConfig(t *testing.T) {
 	for _, tt := range tests {
 		c := fine
 		tt.change(&c)
-		if _, err := saml.New(c); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := saml.New(c); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", tt.want, err)
 		}
 	}
