@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,18 @@ type Problems []Problem
 // Add appends a problem.
 func (ps *Problems) Add(field, format string, args ...any) {
 	*ps = append(*ps, Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+// OneOf adds a problem if v is none of what is allowed.
+func (ps *Problems) OneOf(field, v string, allowed ...string) {
+	if slices.Contains(allowed, v) {
+		return
+	}
+	hint := ""
+	if near := Nearest(v, allowed); near != "" {
+		hint = fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	ps.Add(field, "%q is not one of %s%s", v, strings.Join(allowed, ", "), hint)
 }
 
 // Err returns ps as an error, nil if there is no problem.
@@ -119,4 +132,37 @@ func RedactedError(err error) error {
 		cause = errors.New("it is not understood")
 	}
 	return &url.Error{Op: u.Op, URL: RedactURL(u.URL), Err: cause}
+}
+
+// Nearest returns the candidate with the smallest edit distance to a word that
+// somebody mistyped, "" if none is near.
+func Nearest(word string, candidates []string) string {
+	best, distance := "", 1+max(1, len(word)/3)
+	for _, c := range candidates {
+		if d := editDistance(word, c); d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's, over bytes: what we name is ASCII.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

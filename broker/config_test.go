@@ -109,7 +109,10 @@ func TestProblems(t *testing.T) {
 	}
 	ps.Add("A", "is %d", 1)
 	ps.Add("B[0]", "is wrong")
-	if err := ps.Err(); err == nil || err.Error() != "A: is 1\nB[0]: is wrong" {
+	ps.OneOf("C", "red", "red", "green")
+	ps.OneOf("C", "gren", "red", "green")
+	ps.OneOf("C", "", "red", "green")
+	if err := ps.Err(); err == nil || err.Error() != "A: is 1\nB[0]: is wrong\nC: \"gren\" is not one of red, green (did you mean \"green\"?)\nC: \"\" is not one of red, green" {
 		t.Errorf("%v", err)
 	}
 }

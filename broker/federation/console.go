@@ -37,7 +37,7 @@ func (f *Federation) SignInURL(ctx context.Context, r broker.SignInURLRequest) (
 	}
 	form := url.Values{"Action": {"getSigninToken"}, "Session": {string(creds)}}.Encode()
 	last := errors.New("no sign-in endpoint is known")
-	for _, base := range f.signInEndpoints(p) {
+	for _, base := range f.c.signInEndpoints(p) {
 		token, status, err := f.signInToken(ctx, base, form)
 		if err == nil {
 			q := url.Values{"Action": {"login"}, "Issuer": {r.Issuer}, "Destination": {destination}, "SigninToken": {token}}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,34 +38,42 @@ type Config struct {
 	Version    string       // for the User-Agent
 }
 
-// Validate lists everything that is wrong.
-func (c Config) Validate() error {
-	var errs []error
-	for p, pc := range c.Partitions {
+// Validate lists what is wrong with the settings, as [broker.Problems]. The HTTP
+// client, which the program adds to them, is looked at by [New].
+func (c Config) Validate() error { return c.settings().Err() }
+
+func (c Config) settings() broker.Problems {
+	var ps broker.Problems
+	for _, p := range slices.Sorted(maps.Keys(c.Partitions)) {
+		at := fmt.Sprintf("Partitions[%s]", p)
 		known, ok := partitions[p]
 		if !ok {
-			errs = append(errs, fmt.Errorf("federation: partition %q is not known", p))
+			ps.Add(at, "there is no such partition: %v are known", broker.Partitions())
 			continue
 		}
-		for _, r := range append(append([]string(nil), pc.STSRegions...), pc.SignInRegions...) {
-			if !known.hasRegion(r) {
-				errs = append(errs, fmt.Errorf("federation: %q is not the name of a region of partition %s", r, p))
+		for _, list := range []struct {
+			field   string
+			regions []string
+		}{{".STSRegions", c.Partitions[p].STSRegions}, {".SignInRegions", c.Partitions[p].SignInRegions}} {
+			for i, r := range list.regions {
+				if !known.hasRegion(r) {
+					ps.Add(fmt.Sprintf("%s%s[%d]", at, list.field, i), "%q is not the name of a region of partition %s, as in %s", r, p, known.regions[0])
+				}
 			}
 		}
 	}
-	for _, e := range []string{c.Insecure.STS, c.Insecure.SignIn, c.Insecure.Console} {
-		if e == "" {
+	for _, e := range []struct{ field, url string }{
+		{"Insecure.STS", c.Insecure.STS}, {"Insecure.SignIn", c.Insecure.SignIn}, {"Insecure.Console", c.Insecure.Console},
+	} {
+		if e.url == "" {
 			continue
 		}
-		u, err := url.Parse(strings.TrimSuffix(e, "/"))
+		u, err := url.Parse(strings.TrimSuffix(e.url, "/"))
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			errs = append(errs, fmt.Errorf("federation: endpoint %q is not scheme://host[:port]", e))
+			ps.Add(e.field, "%q is not scheme://host:port", broker.RedactURL(e.url))
 		}
 	}
-	if c.HTTP == nil {
-		errs = append(errs, errors.New("federation: an HTTP client is needed"))
-	}
-	return errors.Join(errs...)
+	return ps
 }
 
 // Federation implements [broker.RoleAssumer]. It is safe for concurrent use.
@@ -76,12 +86,14 @@ type Federation struct {
 
 // New returns a Federation, or what is wrong with the configuration.
 func New(c Config) (*Federation, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
+	ps := c.settings()
+	if c.HTTP == nil {
+		ps.Add("HTTP", "an HTTP client is needed")
 	}
-	for _, e := range []*string{&c.Insecure.STS, &c.Insecure.SignIn, &c.Insecure.Console} {
-		*e = strings.TrimSuffix(*e, "/")
+	if err := ps.Err(); err != nil {
+		return nil, fmt.Errorf("federation: %w", err)
 	}
+	c.Insecure = c.Insecure.trimmed()
 	if c.Version == "" {
 		c.Version = "dev"
 	}

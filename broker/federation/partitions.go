@@ -63,6 +63,11 @@ type InsecureEndpoints struct {
 	STS, SignIn, Console string
 }
 
+// trimmed returns e without trailing slashes.
+func (e InsecureEndpoints) trimmed() InsecureEndpoints {
+	return InsecureEndpoints{strings.TrimSuffix(e.STS, "/"), strings.TrimSuffix(e.SignIn, "/"), strings.TrimSuffix(e.Console, "/")}
+}
+
 type endpoint struct {
 	region string
 	url    string
@@ -84,12 +89,12 @@ func (f *Federation) stsEndpoints(p broker.Partition) []endpoint {
 	return out
 }
 
-func (f *Federation) signInEndpoints(p broker.Partition) []string {
-	if f.c.Insecure.SignIn != "" {
-		return []string{f.c.Insecure.SignIn}
+func (c Config) signInEndpoints(p broker.Partition) []string {
+	if c.Insecure.SignIn != "" {
+		return []string{c.Insecure.SignIn}
 	}
 	known := partitions[p]
-	regions := f.c.Partitions[p].SignInRegions
+	regions := c.Partitions[p].SignInRegions
 	if len(regions) == 0 && known.signIn != "" {
 		return []string{"https://" + known.signIn}
 	}
@@ -109,12 +114,13 @@ func (f *Federation) Endpoints(p broker.Partition) (sts, signIn []string) {
 	for _, e := range f.stsEndpoints(p) {
 		sts = append(sts, e.url)
 	}
-	return sts, f.signInEndpoints(p)
+	return sts, f.c.signInEndpoints(p)
 }
 
 // Origins returns every scheme://host a browser is sent to, for a page's
 // Content-Security-Policy: sign-in and console hosts of the partitions.
-func (f *Federation) Origins(ps []broker.Partition) []string {
+func (c Config) Origins(ps []broker.Partition) []string {
+	c.Insecure = c.Insecure.trimmed()
 	var out []string
 	add := func(o string) {
 		if !slices.Contains(out, o) {
@@ -122,11 +128,11 @@ func (f *Federation) Origins(ps []broker.Partition) []string {
 		}
 	}
 	for _, p := range ps {
-		for _, e := range f.signInEndpoints(p) {
+		for _, e := range c.signInEndpoints(p) {
 			add(e)
 		}
-		if f.c.Insecure.Console != "" {
-			add(f.c.Insecure.Console)
+		if c.Insecure.Console != "" {
+			add(c.Insecure.Console)
 			continue
 		}
 		add("https://" + partitions[p].console)
@@ -154,6 +160,9 @@ var services = []Service{
 	{"securityhub/home", "Security Hub"}, {"sns/v3/home", "SNS"}, {"sqs/v3/home", "SQS"}, {"states/home", "Step Functions"},
 	{"systems-manager/home", "Systems Manager"}, {"vpc/home", "VPC"}, {"wafv2/homev2", "WAF"},
 }
+
+// Origins is [Config.Origins].
+func (f *Federation) Origins(ps []broker.Partition) []string { return f.c.Origins(ps) }
 
 // Services lists the console destinations for a picker, by name.
 func Services() []Service { return slices.Clone(services) }

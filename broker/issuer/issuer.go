@@ -5,10 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,7 @@ type Config struct {
 	OIDCAudience   string                        // default sts.amazonaws.com
 	Audiences      map[broker.Partition]Audience // empty fields: see [DefaultAudiences]
 	SourceIdentity bool                          // also put the source identity into ID tokens; AWS's claim name is unverified
+	Tokens         bool                          // ID tokens are needed, so that the issuer has to be one that IAM takes
 	Keys           *Keys
 	Now            func() time.Time
 	Rand           io.Reader // for ids
@@ -91,37 +93,43 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate lists everything that is wrong. An OIDC issuer that IAM would not
-// take is an error only if it was set: with the default one, ID tokens are
-// refused when they are asked for.
-func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("issuer: "+format, args...)) }
+// Validate lists what is wrong with the settings, as [broker.Problems]. An OIDC
+// issuer that IAM would not take is a problem only if it was set or is needed
+// for Tokens: else, ID tokens are refused when they are asked for. The keys are
+// looked at by [New].
+func (c Config) Validate() error { return c.settings().Err() }
+
+func (c Config) settings() broker.Problems {
+	var ps broker.Problems
 	d := c.withDefaults()
-	if u, err := url.Parse(d.PublicURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
-		u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-		bad("public URL %q is not scheme://host", c.PublicURL)
+	if _, err := broker.ParsePublicURL(d.PublicURL); err != nil {
+		ps.Add("PublicURL", "%v", err)
 	}
-	if c.OIDCIssuer != "" {
-		if err := issuerURL(c.OIDCIssuer); err != nil {
-			errs = append(errs, err)
+	if c.OIDCIssuer != "" || c.Tokens {
+		if err := issuerURL(d.OIDCIssuer); err != nil {
+			ps.Add("OIDCIssuer", "%v", err)
 		}
 	}
 	if !plainText(d.EntityID, 1024) {
-		bad("entity ID %q: 1 to 1024 characters without spaces are needed (SAML core 8.3.6)", c.EntityID)
+		ps.Add("EntityID", "%q: 1 to 1024 characters without spaces are needed (SAML core 8.3.6)", broker.RedactURL(d.EntityID))
 	}
 	if !plainText(d.OIDCAudience, 255) {
-		bad("OIDC audience %q: 1 to 255 characters without spaces are needed", c.OIDCAudience)
+		ps.Add("OIDCAudience", "%q: 1 to 255 characters without spaces are needed", broker.RedactURL(d.OIDCAudience))
 	}
-	for p, a := range d.Audiences {
-		if u, err := url.Parse(a.Recipient); err != nil || u.Scheme != "https" || u.Host == "" || !plainText(a.Recipient, 1024) || !plainText(a.Audience, 1024) {
-			bad("partition %s: audience %q and recipient %q (an https URL) are needed", p, a.Audience, a.Recipient)
+	for _, p := range slices.Sorted(maps.Keys(d.Audiences)) {
+		if _, known := DefaultAudiences()[p]; !known {
+			ps.Add(fmt.Sprintf("Audiences[%s]", p), "there is no such partition: %v are known", broker.Partitions())
+			continue
+		}
+		a := d.Audiences[p]
+		if u, err := url.Parse(a.Recipient); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || !plainText(a.Recipient, 1024) {
+			ps.Add(fmt.Sprintf("Audiences[%s].Recipient", p), "%q is not the https address of a sign-in page of AWS", broker.RedactURL(a.Recipient))
+		}
+		if !plainText(a.Audience, 1024) {
+			ps.Add(fmt.Sprintf("Audiences[%s].Audience", p), "%q: 1 to 1024 characters without spaces are needed", broker.RedactURL(a.Audience))
 		}
 	}
-	if c.Keys == nil {
-		bad("keys are needed")
-	}
-	return errors.Join(errs...)
+	return ps
 }
 
 // issuerURL holds IAM's rules for the URL of an OIDC provider
@@ -131,7 +139,7 @@ func issuerURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 		strings.HasSuffix(s, "/") || !plainText(s, 255) {
-		return fmt.Errorf("issuer: IAM takes no OIDC issuer %q: https without port, query and trailing slash is needed", s)
+		return fmt.Errorf("%q is no OIDC issuer that IAM takes: https without port, query and trailing slash is needed", broker.RedactURL(s))
 	}
 	return nil
 }
@@ -155,8 +163,12 @@ type Issuer struct {
 
 // New returns an issuer, or what is wrong with the configuration.
 func New(c Config) (*Issuer, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
+	ps := c.settings()
+	if c.Keys == nil {
+		ps.Add("Keys", "keys are needed")
+	}
+	if err := ps.Err(); err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	c = c.withDefaults()
 	i := &Issuer{c: c, samlKeys: c.Keys.Published(AWSSAML), oidcKeys: c.Keys.Published(AWSOIDC), noTokens: issuerURL(c.OIDCIssuer)}

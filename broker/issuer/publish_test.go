@@ -112,6 +112,12 @@ func TestConfig(t *testing.T) {
 		"entity ID, newline":    func(c *issuer.Config) { c.EntityID = "a\nb" },
 		"entity ID, not UTF-8":  func(c *issuer.Config) { c.EntityID = "a\xff" },
 		"OIDC audience, spaces": func(c *issuer.Config) { c.OIDCAudience = "a b" },
+		"issuer, secret":        func(c *issuer.Config) { c.OIDCIssuer = "https://a:b@issuer.example.com" },
+		"default issuer, port":  func(c *issuer.Config) { c.PublicURL, c.OIDCIssuer, c.Tokens = "https://sso.example.com:8443", "", true },
+		"unknown partition":     func(c *issuer.Config) { c.Audiences = map[broker.Partition]issuer.Audience{"aws-moon": {}} },
+		"audience, spaces": func(c *issuer.Config) {
+			c.Audiences = map[broker.Partition]issuer.Audience{broker.PartitionAWS: {Audience: "a b"}}
+		},
 		"recipient, http": func(c *issuer.Config) {
 			c.Audiences = map[broker.Partition]issuer.Audience{broker.PartitionAWS: {Recipient: "http://signin.aws.amazon.com/saml"}}
 		},
@@ -122,8 +128,8 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	err := issuer.Config{OIDCIssuer: "http://x"}.Validate()
-	for _, want := range []string{"public URL", "OIDC issuer", "keys"} {
+	_, err := issuer.New(issuer.Config{OIDCIssuer: "http://x"})
+	for _, want := range []string{"PublicURL: ", "OIDCIssuer: ", "Keys: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func TestIsAdmin(t *testing.T) {
 		}
 	}
 	_, err := mapping.New(mapping.Config{Admins: mapping.Admins{Groups: []string{""}, When: "1", TimeZone: "Mars"}})
-	if n := len(mapping.Problems(err)); n != 3 {
-		t.Errorf("%d problems: %v", n, err)
+	if ps, _ := errors.AsType[broker.Problems](err); len(ps) != 3 {
+		t.Errorf("%d problems: %v", len(ps), err)
 	}
 }

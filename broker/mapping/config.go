@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"errors"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -16,7 +15,8 @@ const (
 	GroupsNone   GroupsAbsent = "none"   // it means that the person is in no group
 )
 
-// Config is what an [Engine] is compiled from. Expressions are CEL.
+// Config is what an [Engine] is compiled from. Expressions are CEL. Problems name
+// its fields as the configuration file does, e.g. rules[2].when.
 type Config struct {
 	Providers   []Provider
 	Accounts    []broker.Account
@@ -112,30 +112,4 @@ type Rule struct {
 	Accounts []string
 	Roles    []string
 	TimeZone string // IANA name; default UTC
-}
-
-// Problem is one mistake in a [Config]. Path names the place as the
-// configuration file does, e.g. "rules[2].when".
-type Problem struct {
-	Path    string
-	Message string
-}
-
-// Error returns path and message.
-func (p Problem) Error() string { return p.Path + ": " + p.Message }
-
-// Problems returns the problems joined in an error of [New].
-func Problems(err error) []Problem {
-	if p, ok := errors.AsType[Problem](err); ok {
-		many, joined := err.(interface{ Unwrap() []error })
-		if !joined {
-			return []Problem{p}
-		}
-		var out []Problem
-		for _, e := range many.Unwrap() {
-			out = append(out, Problems(e)...)
-		}
-		return out
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -37,6 +36,8 @@ type Engine struct {
 	sessionName, sourceIdentity *expr // nil: the default
 	admins                      rule
 	now                         func() time.Time
+
+	warnings broker.Problems
 }
 
 type provider struct {
@@ -74,7 +75,7 @@ type compiler struct {
 	e        *Engine
 	envs     envs
 	jobs     []job
-	problems []Problem
+	problems broker.Problems
 }
 
 type job struct {
@@ -84,8 +85,8 @@ type job struct {
 	out       **expr
 }
 
-// New compiles cfg. The error joins one [Problem] per mistake, in the order of
-// the configuration.
+// New compiles cfg. The error is [broker.Problems], in the order of the
+// configuration; what is no mistake but has no effect is in [Engine.Warnings].
 func New(cfg Config) (*Engine, error) {
 	vs, err := newEnvs()
 	if err != nil {
@@ -122,13 +123,10 @@ func New(cfg Config) (*Engine, error) {
 	c.expr("role_session.name", cfg.RoleSession.Name, vs.identity, cel.StringType, &e.sessionName)
 	c.expr("role_session.source_identity", cfg.RoleSession.SourceIdentity, vs.identity, cel.StringType, &e.sourceIdentity)
 	c.compileAll()
-	if len(c.problems) > 0 {
-		errs := make([]error, len(c.problems))
-		for i, p := range c.problems {
-			errs[i] = p
-		}
-		return nil, errors.Join(errs...)
+	if err := c.problems.Err(); err != nil {
+		return nil, err
 	}
+	e.unreachable()
 	accounts := make([]broker.Assignment, len(e.accounts.all))
 	for i, a := range e.accounts.all {
 		accounts[i].Account = a.Account
@@ -156,7 +154,7 @@ func ranks(as []broker.Assignment) []int {
 }
 
 func (c *compiler) problem(path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+	c.problems.Add(path, format, args...)
 }
 
 // expr queues src unless it is empty.
@@ -200,7 +198,7 @@ func (c *compiler) provider(path string, p Provider) {
 		c.problem(path+".groups_absent", "is %q; %q or %q is needed", p.GroupsAbsent, GroupsRefuse, GroupsNone)
 	}
 	if p.IDPTokenProviderURL != "" && !oidcProviderName.MatchString(p.IDPTokenProviderURL) {
-		c.problem(path+".idp_token_provider", "%q is not host/path of an issuer, without https://", p.IDPTokenProviderURL)
+		c.problem(path+".oidc.issuer", "%q, host and path of the issuer, is no name that an OIDC provider in IAM can have", p.IDPTokenProviderURL)
 	}
 	pr := &provider{Provider: p}
 	c.e.providers[p.ID] = pr
@@ -269,7 +267,7 @@ func (c *compiler) providerARN(a broker.Account, kind string, valid *regexp.Rege
 		return ""
 	}
 	if !valid.MatchString(name) {
-		p := Problem{path, fmt.Sprintf("%q is not the name of a %s in IAM", name, kind)}
+		p := broker.Problem{Field: path, Message: fmt.Sprintf("%q is not the name of a %s in IAM", name, kind)}
 		if !slices.Contains(c.problems, p) {
 			c.problems = append(c.problems, p)
 		}
@@ -414,11 +412,18 @@ func (c *compiler) pattern(path string, out *rule) {
 }
 
 func (c *compiler) ruleAccounts(path string, r Rule) []int {
-	var out []int
+	if len(r.Accounts) == 0 {
+		return nil
+	}
+	out := []int{} // not nil, which would let a pattern name any account
 	for j, entry := range r.Accounts {
 		found, err := c.e.accounts.selects(entry)
-		if err != nil {
-			c.problem(fmt.Sprintf("%s.accounts[%d]", path, j), "%v", err)
+		at := fmt.Sprintf("%s.accounts[%d]", path, j)
+		switch {
+		case err != nil:
+			c.problem(at, "%v", err)
+		case len(found) == 0:
+			c.e.warnings.Add(at, "%q selects no account", entry)
 		}
 		out = append(out, found...)
 	}

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -330,8 +331,9 @@ func FuzzExpression(f *testing.F) {
 		cfg.RoleSession.Name, cfg.Providers[0].Groups = src, src
 		e, err := mapping.New(cfg)
 		if err != nil {
-			for _, p := range mapping.Problems(err) {
-				if p.Path == "" || p.Message == "" {
+			found, _ := errors.AsType[broker.Problems](err)
+			for _, p := range found {
+				if p.Field == "" || p.Message == "" {
 					t.Fatalf("empty problem in %v", err)
 				}
 			}

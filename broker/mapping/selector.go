@@ -64,8 +64,8 @@ func (x accountIndex) find(s string) (int, bool) {
 }
 
 // selects returns the accounts of one entry of Rule.Accounts, in configured
-// order. An entry that selects nothing is an error, as it is most likely a
-// slip.
+// order. A name that does not exist is an error; a selector may select none, as
+// accounts come and go.
 func (x accountIndex) selects(entry string) ([]int, error) {
 	if len(entry) > maxSelector {
 		return nil, fmt.Errorf("is longer than %d bytes", maxSelector)
@@ -88,9 +88,6 @@ func (x accountIndex) selects(entry string) ([]int, error) {
 		if !slices.ContainsFunc(terms, func(t term) bool { return !t.matches(a.Account) }) {
 			out = append(out, i)
 		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%q selects no account", entry)
 	}
 	return out, nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -18,11 +17,25 @@ type Passkeys struct{ rp *webauthn.WebAuthn }
 
 var _ broker.Passkeys = (*Passkeys)(nil)
 
-// NewPasskeys returns the relying party of the public URL.
-func NewPasskeys(publicURL string) (*Passkeys, error) {
-	u, err := url.Parse(publicURL)
-	if err != nil || u.Hostname() == "" {
-		return nil, fmt.Errorf("mfa: %q is no public URL", publicURL)
+// Config of [Passkeys].
+type Config struct {
+	PublicURL string // its host name is what passkeys are bound to
+}
+
+// Validate lists what is wrong, as [broker.Problems].
+func (c Config) Validate() error {
+	_, err := NewPasskeys(c)
+	return err
+}
+
+// NewPasskeys returns the relying party of the public URL, or what is wrong with
+// the configuration, as [broker.Problems].
+func NewPasskeys(c Config) (*Passkeys, error) {
+	var ps broker.Problems
+	u, err := broker.ParsePublicURL(c.PublicURL)
+	if err != nil {
+		ps.Add("PublicURL", "%v", err)
+		return nil, ps
 	}
 	rp, err := webauthn.New(&webauthn.Config{
 		RPID: u.Hostname(), RPDisplayName: "rolegate", RPOrigins: []string{u.Scheme + "://" + u.Host},
@@ -32,7 +45,8 @@ func NewPasskeys(publicURL string) (*Passkeys, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mfa: relying party of %s: %w", publicURL, err)
+		ps.Add("PublicURL", "it cannot have passkeys: %v", err)
+		return nil, ps
 	}
 	return &Passkeys{rp}, nil
 }

@@ -69,7 +69,7 @@ var alice = broker.PasskeyUser{Handle: []byte("u-alice"), Name: "alice"}
 // enrolled returns a relying party at which the device is enrolled.
 func enrolled(t *testing.T, d *device) (*mfa.Passkeys, [][]byte) {
 	t.Helper()
-	p, err := mfa.NewPasskeys(portal)
+	p, err := mfa.NewPasskeys(mfa.Config{PublicURL: portal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestAttackPasskeyEnrolment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice("u-alice")
-			p, err := mfa.NewPasskeys(portal)
+			p, err := mfa.NewPasskeys(mfa.Config{PublicURL: portal})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -275,7 +275,7 @@ func withChallenge(f *testing.F, ch broker.PasskeyChallenge) broker.PasskeyChall
 // for a fault of ours, and what is accepted is the one device, with its user
 // verified, answering the one challenge of its ceremony.
 func FuzzPasskeyAnswer(f *testing.F) {
-	p, err := mfa.NewPasskeys(portal)
+	p, err := mfa.NewPasskeys(mfa.Config{PublicURL: portal})
 	if err != nil {
 		f.Fatal(err)
 	}

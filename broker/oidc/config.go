@@ -74,9 +74,7 @@ func (c Config) settings() broker.Problems {
 		ps.Add("ClientID", "it is missing: write what the provider calls this application")
 	}
 	for i, a := range c.Algorithms {
-		if !slices.Contains(asymmetric, a) {
-			ps.Add(fmt.Sprintf("Algorithms[%d]", i), "%q is not one of %s", a, strings.Join(asymmetric, ", "))
-		}
+		ps.OneOf(fmt.Sprintf("Algorithms[%d]", i), a, asymmetric...)
 	}
 	if len(c.Scopes) > 0 && !slices.Contains(c.Scopes, "openid") {
 		ps.Add("Scopes", "openid is missing")

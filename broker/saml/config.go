@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,8 +109,12 @@ func (c Config) settings() broker.Problems {
 	if c.MetadataCertificate != nil && !strong(c.MetadataCertificate) {
 		ps.Add("MetadataCertificate", "the key of this certificate is too weak")
 	}
-	oneOf(&ps, "Binding", c.Binding, BindingRedirect, BindingPOST)
-	oneOf(&ps, "Signature", c.Signature, SignedAssertion, SignedResponse, SignedBoth, SignedEither)
+	if c.Binding != "" {
+		ps.OneOf("Binding", string(c.Binding), string(BindingRedirect), string(BindingPOST))
+	}
+	if c.Signature != "" {
+		ps.OneOf("Signature", string(c.Signature), string(SignedAssertion), string(SignedResponse), string(SignedBoth), string(SignedEither))
+	}
 	if c.ClockSkew < 0 || c.ClockSkew > maxSkew {
 		ps.Add("ClockSkew", "%s is too long: 5m at most; mend the clocks", c.ClockSkew)
 	}
@@ -133,18 +136,6 @@ func (c Config) metadataURL(ps *broker.Problems) {
 	case !secure(u) && c.MetadataCertificate == nil:
 		ps.Add("MetadataURL", "%q must be https, or metadata_certificate_file must say which certificate signs the metadata", broker.RedactURL(c.MetadataURL))
 	}
-}
-
-// oneOf takes the zero value, which means the default, and what is allowed.
-func oneOf[T ~string](ps *broker.Problems, field string, v T, allowed ...T) {
-	if v == "" || slices.Contains(allowed, v) {
-		return
-	}
-	names := make([]string, len(allowed))
-	for i, a := range allowed {
-		names[i] = string(a)
-	}
-	ps.Add(field, "%q is not one of %s", string(v), strings.Join(names, ", "))
 }
 
 // parts lists what is wrong with what the program adds to the settings.

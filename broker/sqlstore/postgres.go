@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -101,8 +100,7 @@ func local(fromQuery, fromURL string) bool {
 		hosts = fromURL
 	}
 	for h := range strings.SplitSeq(hosts, ",") {
-		ip, err := netip.ParseAddr(h)
-		if h != "localhost" && !strings.HasPrefix(h, "/") && (err != nil || !ip.IsLoopback()) {
+		if !broker.Loopback(h) && !strings.HasPrefix(h, "/") {
 			return false
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // ownFactor gives the people of okta rolegate's own factor.
 func ownFactor(t testing.TB) func(*house, *web.Config) {
 	return func(h *house, c *web.Config) {
-		passkeys, err := mfa.NewPasskeys(h.public)
+		passkeys, err := mfa.NewPasskeys(mfa.Config{PublicURL: h.public})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,10 +2,8 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -85,51 +83,48 @@ type Config struct {
 	Now            func() time.Time // nil: time.Now
 }
 
-// Validate reports every problem at once.
-func (c Config) Validate() error {
-	var errs []error
-	if c.SignIn == nil || c.Access == nil || c.Logout == nil || c.Book == nil || c.Favourites == nil || c.Programs == nil || c.Journal == nil || c.Logger == nil {
-		errs = append(errs, errors.New("web: SignIn, Access, Logout, Favourites, Programs, Book, Journal and Logger are needed"))
+// Validate lists what is wrong with the settings, as [broker.Problems]. The use
+// cases, which the program adds to them, are looked at by [New].
+func (c Config) Validate() error { return c.settings().Err() }
+
+func (c Config) settings() broker.Problems {
+	var ps broker.Problems
+	if _, err := broker.ParsePublicURL(c.PublicURL); err != nil {
+		ps.Add("PublicURL", "%v", err)
 	}
-	if _, err := publicURL(c.PublicURL); err != nil {
-		errs = append(errs, err)
-	}
-	for _, o := range c.AWSOrigins {
-		errs = append(errs, checkOrigin(o))
-	}
-	for _, origins := range c.IdPOrigins {
-		for _, o := range origins {
-			errs = append(errs, checkOrigin(o))
+	for i, o := range c.AWSOrigins {
+		if err := checkOrigin(o); err != nil {
+			ps.Add(fmt.Sprintf("AWSOrigins[%d]", i), "%v", err)
 		}
 	}
-	return errors.Join(errs...)
+	for id, origins := range c.IdPOrigins {
+		for i, o := range origins {
+			if err := checkOrigin(o); err != nil {
+				ps.Add(fmt.Sprintf("IdPOrigins[%s][%d]", id, i), "%v", err)
+			}
+		}
+	}
+	return ps
 }
 
-func publicURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("web: public URL %q is not scheme://host[:port]", s)
+// parts lists what the program did not add to the settings.
+func (c Config) parts() broker.Problems {
+	var ps broker.Problems
+	if c.SignIn == nil || c.Access == nil || c.Logout == nil || c.Book == nil || c.Favourites == nil || c.Programs == nil || c.Journal == nil || c.Logger == nil {
+		ps.Add("", "SignIn, Access, Logout, Favourites, Programs, Book, Journal and Logger are needed")
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return nil, fmt.Errorf("web: public URL %q is not https; plain http is for loopback names only", s)
-	}
-	return u, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return ps
 }
 
 // checkOrigin keeps what would end a directive out of the policy.
 func checkOrigin(o string) error {
 	u, err := url.Parse(o)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || o != u.Scheme+"://"+u.Host {
-		return fmt.Errorf("web: %q is not an origin (scheme://host[:port])", o)
+		return fmt.Errorf("%q is not an origin (scheme://host[:port])", broker.RedactURL(o))
 	}
 	for _, c := range []byte(o) {
 		if c <= ' ' || c == ';' || c == ',' || c == '\'' || c >= 0x7f {
-			return fmt.Errorf("web: %q is not an origin (scheme://host[:port])", o)
+			return fmt.Errorf("%q is not an origin (scheme://host[:port])", broker.RedactURL(o))
 		}
 	}
 	return nil
@@ -153,8 +148,8 @@ func (s *Server) Patterns() []string { return slices.Clone(s.patterns) }
 
 // New parses the pages and mounts the routes.
 func New(c Config) (*Server, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
+	if err := append(c.settings(), c.parts()...).Err(); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -162,7 +157,7 @@ func New(c Config) (*Server, error) {
 	if c.Regions == nil {
 		c.Regions = portal.Regions()
 	}
-	u, err := publicURL(c.PublicURL)
+	u, err := broker.ParsePublicURL(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,10 @@ func TestConfig(t *testing.T) {
 		change func(*web.Config)
 		want   string
 	}{
-		{"plain http", func(c *web.Config) { c.PublicURL = "http://sso.example.com" }, "not https"},
-		{"path in public URL", func(c *web.Config) { c.PublicURL = "https://sso.example.com/x" }, "scheme://host"},
-		{"no public URL", func(c *web.Config) { c.PublicURL = "" }, "scheme://host"},
+		{"plain http", func(c *web.Config) { c.PublicURL = "http://sso.example.com" }, "must be https"},
+		{"plain http under .localhost", func(c *web.Config) { c.PublicURL = "http://rolegate.localhost:8080" }, "must be https"},
+		{"path in public URL", func(c *web.Config) { c.PublicURL = "https://sso.example.com/x" }, "without a path"},
+		{"no public URL", func(c *web.Config) { c.PublicURL = "" }, "it is missing"},
 		{"nothing to work with", func(c *web.Config) { c.SignIn, c.Logger = nil, nil }, "are needed"},
 		{"directive in an origin", func(c *web.Config) { c.AWSOrigins = []string{"https://a.example; script-src *"} }, "not an origin"},
 		{"path in an origin", func(c *web.Config) { c.IdPOrigins = map[broker.ProviderID][]string{"x": {"https://a.example/"}} }, "not an origin"},

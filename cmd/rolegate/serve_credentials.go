@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/client"
 )
 
@@ -39,7 +40,7 @@ func (p *program) serveCredentials() *cobra.Command {
 				return err
 			}
 			host, _, err := net.SplitHostPort(listenOn)
-			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			if err != nil || host == "localhost" || !broker.Loopback(host) { // an address: a name may lead elsewhere
 				return usageError{fmt.Errorf("--listen must be a loopback address with a port, like 127.0.0.1:0")}
 			}
 			l, err := listen(cmd.Context(), listenOn)

@@ -4,7 +4,6 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,14 +201,16 @@ func pageLink(q url.Values, number int) string {
 	return "/?" + to.Encode()
 }
 
-var colorPattern = regexp.MustCompile(`^(#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6}|[A-Za-z]{3,20})$`)
+// Colors lists the colours of accounts that the pages know: the style sheet has
+// a shade of each that suits light and dark.
+func Colors() []string { return []string{"red", "orange", "green", "blue", "purple"} }
 
 func newAccountView(a broker.Account) AccountView {
 	v := AccountView{ID: a.ID, Name: a.Name, Warning: a.Warning}
 	if a.Partition != broker.PartitionAWS {
 		v.Partition = a.Partition
 	}
-	if colorPattern.MatchString(a.Color) {
+	if slices.Contains(Colors(), a.Color) {
 		v.Color = a.Color
 	}
 	labels := make([]string, 0, len(a.Labels))

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,12 +61,11 @@ func serverURL(s string) (string, error) {
 		s = "https://" + s
 	}
 	u, err := url.Parse(strings.TrimRight(s, "/"))
-	bad := broker.Errorf(broker.CodeInvalid, "%q is not the address of a server, like https://sso.example.com.", s)
+	bad := broker.Errorf(broker.CodeInvalid, "%q is not the address of a server, like https://sso.example.com.", broker.RedactURL(s))
 	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
 		return "", bad
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !broker.Loopback(u.Hostname())) {
 		return "", bad
 	}
 	return u.String(), nil

@@ -325,7 +325,7 @@ func oneOf(bad badFunc, path, v string, allowed ...string) {
 		return
 	}
 	text := strings.Join(slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" }), ", ")
-	if near := nearest(v, allowed); near != "" {
+	if near := broker.Nearest(v, allowed); near != "" {
 		bad(path, "%q is not one of %s (did you mean %q?)", v, text, near)
 		return
 	}

@@ -17,7 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/rolegate/rolegate/broker/mapping"
+	"github.com/rolegate/rolegate/broker"
 )
 
 // maxFile bounds the configuration file.
@@ -152,7 +152,7 @@ func (c *Config) yamlProblems(err error) Problems {
 		}
 		if m := unknownField.FindStringSubmatch(text); m != nil {
 			text = fmt.Sprintf("unknown key %q", m[1])
-			if near := nearest(m[1], keysOf(m[2])); near != "" {
+			if near := broker.Nearest(m[1], keysOf(m[2])); near != "" {
 				text += fmt.Sprintf(" (did you mean %q?)", near)
 			}
 		}
@@ -188,38 +188,6 @@ func keysOf(goType string) []string {
 	}
 	walk(reflect.TypeFor[Config]())
 	return out
-}
-
-// nearest returns the key with the smallest edit distance, if that is small.
-func nearest(key string, keys []string) string {
-	best, distance := "", 1+max(1, len(key)/3)
-	for _, k := range keys {
-		if d := editDistance(key, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's, over bytes: keys are ASCII.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 var pathStep = regexp.MustCompile(`([A-Za-z0-9_]+)|\[(\d+)\]`)
@@ -258,9 +226,9 @@ func (c *Config) problem(path, format string, args ...any) Problem {
 
 func (c *Config) mappingProblems(err error) Problems {
 	var ps Problems
-	found := mapping.Problems(err)
+	found, _ := errors.AsType[broker.Problems](err)
 	for _, p := range found {
-		ps = append(ps, c.problem(p.Path, "%s", p.Message))
+		ps = append(ps, c.problem(p.Field, "%s", p.Message))
 	}
 	if err != nil && len(found) == 0 {
 		ps = append(ps, Problem{File: c.file, Message: err.Error()})
