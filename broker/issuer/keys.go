@@ -58,9 +58,29 @@ func OpenKeys(dir string, o OpenOptions) (*Keys, error) {
 	case !o.Create:
 		return nil, fmt.Errorf("issuer: no keys in %s: make them with `rolegate keys new`, or restore them from your backup", dir)
 	case len(others) > 0:
-		return nil, fmt.Errorf("issuer: no keys in %s, and none are made because it is not empty (%s): name another folder or empty it", dir, strings.Join(others, ", "))
+		return nil, notEmpty(dir, others)
 	}
 	return k, k.create()
+}
+
+// CheckKeys reports whether dir holds keys, or why [OpenKeys] would refuse them
+// or would make none there. It writes nothing.
+func CheckKeys(dir string) (held bool, err error) {
+	names, others, err := keyFiles(dir)
+	switch {
+	case err != nil:
+		return false, err
+	case len(names) > 0:
+		_, err = OpenKeys(dir, OpenOptions{})
+		return true, err
+	case len(others) > 0:
+		return false, notEmpty(dir, others)
+	}
+	return false, nil
+}
+
+func notEmpty(dir string, others []string) error {
+	return fmt.Errorf("issuer: no keys in %s, and none are made because it is not empty (%s): name another folder or empty it", dir, strings.Join(others, ", "))
 }
 
 // keyFiles lists what is in dir: files of ours, and what keeps the folder from

@@ -23,14 +23,17 @@ func (p *program) check() *cobra.Command {
 	live := false
 	cmd := &cobra.Command{
 		Use: "check", Short: "Check the configuration", Args: exactly(0, "rolegate check --config FILE [--live]"),
-		Long: "check reads the configuration and lists every problem, with --json as a list on standard\noutput. With --live it also fetches the metadata and discovery documents of the identity providers\nand warns of certificates that end within 60 days.",
+		Long: "check reads the configuration and lists every problem that serve would refuse, and warnings of what\nhas no effect, with --json as a list on standard output. With --live it also fetches the metadata and\ndiscovery documents of the identity providers and warns of certificates that end within 60 days.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.load()
 			if p.json && !live {
-				return errors.Join(p.printProblems(err), err)
+				return errors.Join(p.printProblems(c, err), err)
 			}
 			if err != nil {
 				return err
+			}
+			for _, w := range c.Warnings() {
+				fmt.Fprintln(p.stderr, "warning:", w.Error())
 			}
 			for _, r := range c.Relaxations() {
 				fmt.Fprintln(p.stderr, "insecure:", r)
@@ -53,18 +56,24 @@ type problem struct {
 	Line    int    `json:"line,omitempty"`
 	Path    string `json:"path,omitempty"`
 	Message string `json:"message"`
+	Warning bool   `json:"warning,omitempty"` // it stops nothing
 }
 
-// printProblems prints the list of problems, an empty one if there is none. A
-// file that cannot be read has no list.
-func (p *program) printProblems(err error) error {
+// printProblems prints the list of problems, or that of warnings, which is empty
+// if there is none. A file that cannot be read has no list.
+func (p *program) printProblems(c *config.Config, err error) error {
 	found, ok := errors.AsType[config.Problems](err)
 	if err != nil && !ok {
 		return nil
 	}
 	out := []problem{}
 	for _, x := range found {
-		out = append(out, problem(x))
+		out = append(out, problem{File: x.File, Line: x.Line, Path: x.Path, Message: x.Message})
+	}
+	if err == nil {
+		for _, x := range c.Warnings() {
+			out = append(out, problem{File: x.File, Line: x.Line, Path: x.Path, Message: x.Message, Warning: true})
+		}
 	}
 	return p.printJSON(out)
 }

@@ -57,7 +57,7 @@ var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 // TestYAMLExamplesPass ensures that each YAML example of the documentation is
 // taken: as it stands, or in the place that it is shown for.
 func TestYAMLExamplesPass(t *testing.T) {
-	count := 0
+	count, pair := 0, testPair(t)
 	for path, text := range pages(t) {
 		for _, m := range yamlBlock.FindAllStringSubmatch(text, -1) {
 			var part map[string]any
@@ -72,7 +72,11 @@ func TestYAMLExamplesPass(t *testing.T) {
 			}
 			dir := t.TempDir()
 			for _, f := range namedFile.FindAllStringSubmatch(m[1], -1) {
-				if err := os.WriteFile(filepath.Join(dir, f[1]), []byte("planted"), 0o600); err != nil {
+				content := "planted"
+				if strings.HasPrefix(f[1], "tls.") {
+					content = pair
+				}
+				if err := os.WriteFile(filepath.Join(dir, f[1]), []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -34,9 +34,7 @@ func (p *program) serve() *cobra.Command {
 				return err
 			}
 			log := p.logger()
-			for _, r := range c.Relaxations() {
-				log.WarnContext(cmd.Context(), "INSECURE SETTING", "setting", r)
-			}
+			server.Announce(cmd.Context(), log, c)
 			var live *server.Live
 			m := metrics.New(metrics.Config{Version: versionText(), State: func() metrics.State { return live.State() }})
 			s, err := server.New(cmd.Context(), c, server.Options{Logger: log, Version: versionText(), Metrics: m})

@@ -127,21 +127,26 @@ func (c *Config) SharedStore() bool { return strings.HasPrefix(c.Store, "postgre
 
 // StoreFile returns the path of the SQLite file, "" if there is none.
 func (c *Config) StoreFile() string {
-	path, _ := strings.CutPrefix(c.Store, "sqlite:")
-	if c.SharedStore() {
+	path, ok := strings.CutPrefix(c.Store, "sqlite:")
+	if !ok {
 		return ""
 	}
 	return c.Path(path)
 }
 
-// StoreConfig returns how to open the store. It reads the password.
-func (c *Config) StoreConfig() (sqlstore.Config, error) {
-	if !c.SharedStore() {
-		return sqlstore.Config{DSN: "sqlite:" + c.StoreFile()}, nil
+// storeAddress returns how to open the store, without the password.
+func (c *Config) storeAddress() sqlstore.Config {
+	if path := c.StoreFile(); path != "" {
+		return sqlstore.Config{DSN: "sqlite:" + path}
 	}
-	sc := sqlstore.Config{
+	return sqlstore.Config{
 		DSN: c.Store, Connections: c.StoreConnections, TransactionPooling: c.StorePooler == "transaction", InsecureTLS: c.InsecureStoreTLS,
 	}
+}
+
+// StoreConfig returns how to open the store. It reads the password.
+func (c *Config) StoreConfig() (sqlstore.Config, error) {
+	sc := c.storeAddress()
 	if c.StorePassword == "" && c.StorePasswordFile == "" {
 		return sc, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/mapping"
+	"github.com/rolegate/rolegate/broker/web/portal"
 )
 
 func (c *Config) defaults() {
@@ -42,128 +42,141 @@ func (c *Config) defaults() {
 	}
 }
 
-// check holds everything that the types do not.
-func (c *Config) check() Problems {
-	var ps Problems
-	bad := func(path, format string, args ...any) { ps = append(ps, c.problem(path, format, args...)) }
-	c.checkServer(bad)
-	c.checkProviders(bad)
-	c.checkAWS(bad)
+// checker gathers what is wrong.
+type checker struct {
+	*Config
+	problems, warnings Problems
+}
+
+func (c *checker) bad(path, format string, args ...any) {
+	c.problems = append(c.problems, c.problem(path, format, args...))
+}
+
+func (c *checker) warn(path, format string, args ...any) {
+	c.warnings = append(c.warnings, c.problem(path, format, args...))
+}
+
+// adapter takes what an adapter says of its settings.
+func (c *checker) adapter(err error, below string, places map[string]string) {
+	c.problems = append(c.problems, c.problemsOf(err, below, places)...)
+}
+
+// check holds everything that the types do not: the rules of the adapters, which
+// each of them has, and those of the file.
+func (c *Config) check() (problems, warnings Problems) {
+	x := &checker{Config: c}
+	x.server()
+	x.store()
+	x.session()
+	x.limitations()
+	x.providers()
+	x.accounts()
+	x.adapter(c.IssuerConfig().Validate(), "", issuerPlaces())
+	x.adapter(c.FederationConfig().Validate(), "", federationPlaces())
+	x.adapter(c.PasskeysConfig().Validate(), "", passkeysPlaces())
+	if err := c.FederationConfig().Validate(); err == nil { // or it would say the same of the endpoints
+		pages := c.WebConfig()
+		pages.IdPOrigins = nil // judged with their providers, more strictly
+		x.adapter(pages.Validate(), "", webPlaces())
+	}
 	e, err := mapping.New(c.Mapping())
-	c.engine = e
-	return append(ps, c.mappingProblems(err)...)
+	x.adapter(err, "", nil)
+	if err == nil {
+		c.engine = e
+		x.warnings = append(x.warnings, c.problemsOf(e.Warnings().Err(), "", nil)...)
+	}
+	x.tls()
+	x.keys()
+	return x.problems, x.warnings
 }
 
 type badFunc func(path, format string, args ...any)
 
-func (c *Config) checkServer(bad badFunc) {
-	u, err := url.Parse(c.PublicURL)
-	switch {
-	case c.PublicURL == "":
-		bad("public_url", "it is missing: write the address people use, like https://sso.example.com")
-	case err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
-		bad("public_url", "%q is not https://host, without a path", c.PublicURL)
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-		bad("public_url", "%q must be https; plain http is for loopback names only", c.PublicURL)
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		bad("listen", "%q is not ADDRESS:PORT", c.Listen)
-	}
-	if c.Metrics.Listen != "" {
-		if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
-			bad("metrics.listen", "%q is not ADDRESS:PORT", c.Metrics.Listen)
-		}
-		if c.Metrics.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
-			bad("metrics.listen", "%s is where people are served: metrics need a listener of their own", c.Listen)
+func (c *checker) server() {
+	for _, l := range []struct{ key, address string }{{"listen", c.Listen}, {"metrics.listen", c.Metrics.Listen}} {
+		if _, _, err := net.SplitHostPort(l.address); err != nil && l.address != "" {
+			c.bad(l.key, "%q is not ADDRESS:PORT", broker.RedactURL(l.address))
 		}
 	}
-	c.checkStore(bad)
-	if c.TLS != nil && (c.TLS.CertFile == "" || c.TLS.KeyFile == "") {
-		bad("tls", "cert_file and key_file are both needed")
+	if c.Metrics.Listen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		c.bad("metrics.listen", "%s is where people are served: metrics need a listener of their own", c.Listen)
 	}
 	if _, err := c.Proxies(); err != nil {
-		bad("trusted_proxies", "%v", err)
+		c.bad("trusted_proxies", "%v", err)
 	}
-	if c.Session.Idle > c.Session.Absolute {
-		bad("session.idle", "idle is longer than absolute")
+	if c.file("outbound.ca_file", c.Outbound.CAFile, public) {
+		if _, err := c.Certificates(); err != nil {
+			c.bad("outbound.ca_file", "%v", err)
+		}
 	}
-	if time.Duration(c.Session.Idle) < time.Minute {
-		bad("session.idle", "a session lasts a minute at least")
-	}
-	c.checkSession(bad)
+}
+
+func (c *checker) limitations() {
 	for _, l := range c.limits() {
 		if l.set != nil && (l.set.Address < 0 || l.set.Account < 0) {
-			bad("limits."+l.key, "a limit is not negative; insecure_no_rate_limits switches all off")
+			c.bad("limits."+l.key, "a limit is not negative; insecure_no_rate_limits switches all off")
 		}
 		if per := time.Duration(0); l.set != nil && l.set.Per != 0 {
 			if per = time.Duration(l.set.Per); per < 10*time.Second || per > time.Hour {
-				bad("limits."+l.key+".per", "%s is not between 10s and 1h", per)
+				c.bad("limits."+l.key+".per", "%s is not between 10s and 1h", per)
 			}
-		}
-	}
-	if c.Outbound.CAFile != "" && !c.detached {
-		if _, err := os.Stat(c.Path(c.Outbound.CAFile)); err != nil {
-			bad("outbound.ca_file", "%v", err)
 		}
 	}
 }
 
-func (c *Config) checkStore(bad badFunc) {
-	if !c.SharedStore() {
-		if path, ok := strings.CutPrefix(c.Store, "sqlite:"); !ok || path == "" {
-			shown := c.Store
-			if strings.Contains(shown, "@") { // there may be a password in it
-				shown = "the value"
-			}
-			bad("store", "%q is not sqlite:FILE or postgres://USER@HOST/DATABASE", shown)
-		}
-		if c.StorePassword != "" || c.StorePasswordFile != "" || c.StoreConnections != 0 || c.StorePooler != "" || c.InsecureStoreTLS {
-			bad("store", "the other store settings are for postgres:// only")
-		}
+func (c *checker) store() {
+	if !c.SharedStore() && (c.StorePassword != "" || c.StorePasswordFile != "" || c.StoreConnections != 0 || c.StorePooler != "" || c.InsecureStoreTLS) {
+		c.bad("store", "the other store settings are for postgres:// only")
 		return
 	}
-	oneOf(bad, "store_pooler", c.StorePooler, "", "none", "transaction")
+	oneOf(c.bad, "store_pooler", c.StorePooler, "none", "transaction")
 	if c.StoreConnections < 0 || c.StoreConnections > 1000 {
-		bad("store_connections", "%d is not between 1 and 1000", c.StoreConnections)
+		c.bad("store_connections", "%d is not between 1 and 1000", c.StoreConnections)
 	}
-	if c.StorePassword != "" && !strings.HasPrefix(c.StorePassword, "env:") {
-		bad("store_password", "a password does not belong in this file: write env:NAME, or use store_password_file")
+	c.storePassword()
+	if c.detached && c.SharedStore() {
+		return // files that it names would be read
+	}
+	if err := c.storeAddress().Validate(); err != nil {
+		c.bad("store", "%s", plain(err))
 		return
 	}
-	if c.StorePassword != "" && c.StorePasswordFile != "" {
-		bad("store_password", "one of store_password_file and store_password (env:NAME) is enough")
-		return
-	}
-	if c.detached {
-		return // its password would be read
-	}
-	sc, err := c.StoreConfig()
-	if err != nil {
-		bad("store", "%v", err)
-		return
-	}
-	if err := sc.Validate(); err != nil {
-		bad("store", "%s %s", broker.Message(err), broker.Remedy(err))
+	c.storeFile()
+}
+
+func (c *checker) storePassword() {
+	switch {
+	case c.StorePassword != "" && !strings.HasPrefix(c.StorePassword, "env:"):
+		c.bad("store_password", "a password does not belong in this file: write env:NAME, or use store_password_file")
+	case c.StorePassword != "" && c.StorePasswordFile != "":
+		c.bad("store_password", "one of store_password_file and store_password (env:NAME) is enough")
+	case c.StorePasswordFile != "":
+		c.secretFile("store_password_file", c.StorePasswordFile)
+	case c.StorePassword != "" && !c.detached:
+		if _, err := c.secret(c.StorePassword, "", ""); err != nil {
+			c.bad("store_password", "%v", err)
+		}
 	}
 }
 
-func (c *Config) checkSession(bad badFunc) {
+func (c *checker) session() {
+	if c.Session.Idle > c.Session.Absolute {
+		c.bad("session.idle", "idle is longer than absolute")
+	}
+	if time.Duration(c.Session.Idle) < time.Minute {
+		c.bad("session.idle", "a session lasts a minute at least")
+	}
 	if _, err := time.Parse("15:04", c.Session.DayEnd); c.Session.DayEnd != "" && (err != nil || len(c.Session.DayEnd) != 5) {
-		bad("session.day_end", "%q is no time of day: write it like 19:00", c.Session.DayEnd)
+		c.bad("session.day_end", "%q is no time of day: write it like 19:00", c.Session.DayEnd)
 	}
 	switch zone, err := time.LoadLocation(c.Session.TimeZone); {
 	case c.Session.DayEnd == "" && c.Session.TimeZone != "":
-		bad("session.time_zone", "it says nothing without day_end")
+		c.bad("session.time_zone", "it says nothing without day_end")
 	case c.Session.DayEnd != "" && c.Session.TimeZone == "":
-		bad("session.day_end", "time_zone must say by which clocks, like Europe/Berlin")
+		c.bad("session.day_end", "time_zone must say by which clocks, like Europe/Berlin")
 	case err != nil || zone == time.Local:
-		bad("session.time_zone", "%q is not the name of a time zone, as in Europe/Berlin", c.Session.TimeZone)
+		c.bad("session.time_zone", "%q is not the name of a time zone, as in Europe/Berlin", c.Session.TimeZone)
 	}
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
 }
 
 // Proxies returns the networks of trusted_proxies.
@@ -183,153 +196,121 @@ func (c *Config) Proxies() ([]netip.Prefix, error) {
 	return out, nil
 }
 
-var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+// Partitions lists the partitions of the accounts.
+func (c *Config) Partitions() []broker.Partition {
+	var out []broker.Partition
+	for _, a := range c.Accounts {
+		if p := broker.Partition(a.Partition); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
 
-func (c *Config) checkProviders(bad badFunc) {
+func (c *checker) providers() {
 	if len(c.IdentityProviders) == 0 {
-		bad("identity_providers", "at least one is needed")
+		c.bad("identity_providers", "at least one is needed")
 	}
 	domains := map[string]string{}
 	for i, p := range c.IdentityProviders {
 		at := index("identity_providers", i)
-		if !idPattern.MatchString(p.ID) {
-			bad(at+".id", "%q: lower-case letters, digits and hyphens are needed", p.ID)
-		}
 		for j, d := range p.EmailDomains {
 			if other, taken := domains[strings.ToLower(d)]; taken {
-				bad(index(at+".email_domains", j), "%s already leads to %s", d, other)
+				c.bad(index(at+".email_domains", j), "%s already leads to %s", d, other)
 			}
 			domains[strings.ToLower(d)] = p.ID
 		}
 		if p.EmailAuthoritative && len(p.EmailDomains) == 0 {
-			bad(at+".email_authoritative", "email_domains must say for which domains")
+			c.bad(at+".email_authoritative", "email_domains must say for which domains")
 		}
 		switch {
 		case (p.SAML == nil) == (p.OIDC == nil):
-			bad(at, "one of saml and oidc is needed")
+			c.bad(at, "one of saml and oidc is needed")
 		case p.SAML != nil:
-			c.checkSAML(bad, at+".saml", p.SAML)
+			c.saml(at, p)
 		default:
-			c.checkOIDC(bad, at+".oidc", p.OIDC)
+			c.oidc(at, p)
 		}
-		checkMFA(bad, at+".mfa", p)
+		checkMFA(c.bad, at+".mfa", p)
 	}
 }
 
 func index(path string, i int) string { return path + "[" + itoa(i) + "]" }
 
-func (c *Config) checkSAML(bad badFunc, at string, s *SAML) {
-	if (s.MetadataURL == "") == (s.MetadataFile == "") {
-		bad(at, "one of metadata_url and metadata_file is needed")
+// maxResponse is the largest form that the pages read.
+const maxResponse = 1 << 20
+
+func (c *checker) saml(at string, p IdentityProvider) {
+	c.file(at+".saml.metadata_file", p.SAML.MetadataFile, public)
+	certificate := at + ".saml.metadata_certificate_file"
+	there := c.file(certificate, p.SAML.MetadataCertificateFile, public)
+	settings, err := c.SAMLConfig(p)
+	if err != nil && there {
+		c.bad(certificate, "%v", err)
 	}
-	if s.MetadataURL != "" {
-		checkURL(bad, at+".metadata_url", s.MetadataURL, false)
+	if p.SAML.MetadataCertificateFile != "" && settings.MetadataCertificate == nil {
+		// Whether the way may be open depends on a certificate that is not known.
+		settings.MetadataURL = strings.Replace(settings.MetadataURL, "http://", "https://", 1)
 	}
-	for key, path := range map[string]string{"metadata_file": s.MetadataFile, "metadata_certificate_file": s.MetadataCertificateFile} {
-		if path == "" || c.detached {
-			continue
-		}
-		if _, err := os.Stat(c.Path(path)); err != nil {
-			bad(at+"."+key, "%v", err)
-		}
+	c.adapter(settings.Validate(), at, samlPlaces())
+	for i, o := range p.SAML.FormOrigins {
+		c.origin(index(at+".saml.form_origins", i), o)
 	}
-	oneOf(bad, at+".binding", s.Binding, "", "redirect", "post")
-	for i, o := range s.FormOrigins {
-		checkOrigin(bad, index(at+".form_origins", i), o)
-	}
-	oneOf(bad, at+".signature", s.Signature, "", "assertion", "response", "both", "either")
-	if s.ClockSkew > Duration(5*time.Minute) {
-		bad(at+".clock_skew", "%s is too long: 5m at most; mend the clocks", time.Duration(s.ClockSkew))
-	}
-	if s.MaxResponse < 0 || s.MaxResponse > 1<<20 {
-		bad(at+".max_response", "%d is not between 1 and %d", s.MaxResponse, 1<<20)
+	if p.SAML.MaxResponse > maxResponse {
+		c.bad(at+".saml.max_response", "%d is more than %d", p.SAML.MaxResponse, maxResponse)
 	}
 }
 
-func (c *Config) checkOIDC(bad badFunc, at string, o *OIDC) {
-	if o.Issuer == "" || o.ClientID == "" {
-		bad(at, "issuer and client_id are needed")
-	}
-	if o.Issuer != "" {
-		checkURL(bad, at+".issuer", o.Issuer, o.InsecureHTTP)
-	}
-	ways := 0
+func (c *checker) oidc(at string, p IdentityProvider) {
+	c.adapter(c.OIDCConfig(p).Validate(), at, oidcPlaces())
+	o, ways := p.OIDC, 0
 	for _, set := range []bool{o.ClientSecret != "", o.ClientSecretFile != "", o.PrivateKeyJWT} {
 		if set {
 			ways++
 		}
 	}
-	if ways != 1 {
-		bad(at, "one of client_secret_file, client_secret (env:NAME) and private_key_jwt is needed")
-	}
-	if o.ClientSecret != "" && !strings.HasPrefix(o.ClientSecret, "env:") {
-		bad(at+".client_secret", "a secret does not belong in this file: write env:NAME, or use client_secret_file")
-		return
-	}
-	if ways == 1 && !o.PrivateKeyJWT && !c.detached {
+	key := at + ".oidc.client_secret"
+	switch {
+	case o.ClientSecret != "" && !strings.HasPrefix(o.ClientSecret, "env:"):
+		c.bad(key, "a secret does not belong in this file: write env:NAME, or use client_secret_file")
+	case ways != 1:
+		c.bad(at+".oidc", "one of client_secret_file, client_secret (env:NAME) and private_key_jwt is needed")
+	case o.ClientSecretFile != "":
+		c.secretFile(key+"_file", o.ClientSecretFile)
+	case o.ClientSecret != "" && !c.detached:
 		if _, err := c.ClientSecret(o); err != nil {
-			bad(at, "%v", err)
-		}
-	}
-	if len(o.Scopes) > 0 && !slices.Contains(o.Scopes, "openid") {
-		bad(at+".scopes", "openid is missing")
-	}
-}
-
-func (c *Config) checkAWS(bad badFunc) {
-	if u, err := url.Parse(c.AWS.OIDC.Issuer); c.usesOIDC() && (err != nil || u.Scheme != "https" || u.Port() != "" || u.RawQuery != "" || u.Fragment != "" || u.Host == "") {
-		bad("aws.oidc.issuer", "%q is not https without a port: IAM takes nothing else", c.AWS.OIDC.Issuer)
-	}
-	for name := range c.AWS.Partitions {
-		if !slices.Contains(broker.Partitions(), broker.Partition(name)) {
-			bad("aws.partitions."+name, "no such partition: aws, aws-us-gov, aws-cn or aws-eusc")
-		}
-	}
-	if e := c.InsecureAWSEndpoints; e != nil {
-		for key, s := range map[string]string{"sts": e.STS, "signin": e.SignIn, "console": e.Console} {
-			if u, err := url.Parse(s); s != "" && (err != nil || u.Host == "" || u.Path != "") {
-				bad("insecure_aws_endpoints."+key, "%q is not scheme://host:port", s)
-			}
+			c.bad(key, "%v", err)
 		}
 	}
 }
 
-func (c *Config) usesOIDC() bool {
-	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r.Via == string(broker.ViaOIDC) })
+func (c *checker) accounts() {
+	for i, a := range c.Accounts {
+		oneOf(c.bad, index("accounts", i)+".color", a.Color, portal.Colors()...)
+	}
 }
 
-func checkURL(bad badFunc, path, s string, http bool) {
+// origin takes one origin, written as browsers write it, and no pattern: it goes
+// into the policy of a page that carries the person's sign-in.
+func (c *checker) origin(path, s string) {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-		bad(path, "%q is no address", s)
-		return
-	}
-	if u.Scheme == "http" && !http && !loopback(u.Hostname()) {
-		bad(path, "%q must be https", s)
-	}
-}
-
-// checkOrigin takes one origin, written as browsers write it, and no pattern: it
-// goes into the policy of a page that carries the person's sign-in.
-func checkOrigin(bad badFunc, path, s string) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) || s != u.Scheme+"://"+u.Host || !originHost.MatchString(u.Host) {
-		bad(path, "%q is no origin: write it like https://login.example.com, without a path or a wildcard", s)
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !broker.Loopback(u.Hostname())) || s != u.Scheme+"://"+u.Host || !originHost.MatchString(u.Host) {
+		c.bad(path, "%q is no origin: write it like https://login.example.com, without a path or a wildcard", broker.RedactURL(s))
 	}
 }
 
 var originHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?$`)
 
+// oneOf takes "", which means the default, and what is allowed.
 func oneOf(bad badFunc, path, v string, allowed ...string) {
-	if slices.Contains(allowed, v) {
+	if v == "" {
 		return
 	}
-	text := strings.Join(slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" }), ", ")
-	if near := broker.Nearest(v, allowed); near != "" {
-		bad(path, "%q is not one of %s (did you mean %q?)", v, text, near)
-		return
+	var ps broker.Problems
+	ps.OneOf(path, v, allowed...)
+	for _, p := range ps {
+		bad(p.Field, "%s", p.Message)
 	}
-	bad(path, "%q is not one of %s", v, text)
 }
 
 // Path returns p, relative to the file's folder.

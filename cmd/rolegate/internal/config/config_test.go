@@ -81,7 +81,7 @@ func TestOneMistake(t *testing.T) {
 		{"http", "https://sso.example.com", "http://sso.example.com", "must be https"},
 		{"path", "https://sso.example.com", "https://sso.example.com/x", "without a path"},
 		{"listen", "127.0.0.1:8080", "8080", "ADDRESS:PORT"},
-		{"store", "sqlite:rolegate.db", "mysql:x", "sqlite:FILE"},
+		{"store", "sqlite:rolegate.db", "mysql:x", "sqlite: and the path of a file"},
 		{"store password", "sqlite:rolegate.db", "postgres://u:hunter2@localhost/d", "holds a password"},
 		{"store without TLS", "sqlite:rolegate.db", "postgres://u@db.example.com/d?sslmode=disable", "verify-full"},
 		{"store password inline", "sqlite:rolegate.db", "postgres://u@localhost/d\nstore_password: hunter2", "env:NAME"},
@@ -121,7 +121,7 @@ func TestOneMistake(t *testing.T) {
 			}
 			if tt.name == "issuer with port" {
 				text = strings.Replace(text, "role_session:", "aws: {oidc: {issuer: \"https://sso.example.com:8443\"}}\nrole_session:", 1)
-				tt.says = "without a port"
+				tt.says = "https without port"
 			}
 			_, err := config.Parse("testdata/x.yaml", []byte(text), env)
 			if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "hunter2") {

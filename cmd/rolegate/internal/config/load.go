@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,15 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
-
-	"github.com/rolegate/rolegate/broker"
 )
 
 // maxFile bounds the configuration file.
@@ -59,17 +52,26 @@ func (ps Problems) Error() string {
 }
 
 // Load reads and checks the file; env looks environment variables up. The error
-// is [Problems] when the file could be read.
+// is [Problems] when the file could be read. Nothing is written anywhere.
 func Load(path string, env func(string) string) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err = errors.Join(err, f.Close()); err != nil {
+	info, err := f.Stat()
+	b, readErr := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err = errors.Join(err, readErr, f.Close()); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return Parse(path, b, env)
+	c := &Config{file: path, dir: filepath.Dir(path), env: env}
+	problem, warning := exposed(info.Mode(), public)
+	if problem != "" {
+		return nil, Problems{{File: path, Message: problem}}
+	}
+	if warning != "" {
+		c.warnings = Problems{{File: path, Message: warning}}
+	}
+	return parse(c, b)
 }
 
 // Parse is [Load] with the bytes given; path serves messages and relative paths.
@@ -95,143 +97,25 @@ func parse(c *Config, b []byte) (*Config, error) {
 		return nil, ps
 	}
 	c.defaults()
-	ps = append(ps, c.check()...)
-	if len(ps) > 0 {
-		return nil, c.sorted(ps)
+	problems, warnings := c.check()
+	if ps = append(ps, problems...); len(ps) > 0 {
+		return nil, sorted(ps)
 	}
+	c.warnings = sorted(append(c.warnings, warnings...))
 	return c, nil
 }
 
-// sorted orders by line and drops what was said twice about one place.
-func (c *Config) sorted(ps Problems) Problems {
+// Warnings lists what is no mistake but most likely not meant: it stops nothing.
+func (c *Config) Warnings() Problems { return c.warnings }
+
+// sorted orders by line and drops what was said before about the same place:
+// several adapters may look at one setting.
+func sorted(ps Problems) Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int { return a.Line - b.Line })
-	return slices.CompactFunc(ps, func(a, b Problem) bool { return a.Error() == b.Error() })
-}
-
-func (c *Config) decode(b []byte) Problems {
-	empty := Problems{{File: c.file, Message: "the file is empty or no mapping: it begins with public_url: …"}}
-	if len(bytes.TrimSpace(b)) == 0 {
-		return empty
-	}
-	var root yaml.Node
-	if err := yaml.Load(b, &root); err != nil {
-		return c.yamlProblems(err)
-	}
-	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
-		return empty
-	}
-	c.root = root.Content[0]
-	if err := yaml.Load(b, c, yaml.WithKnownFields()); err != nil {
-		return c.yamlProblems(err)
-	}
-	return nil
-}
-
-var (
-	unknownField = regexp.MustCompile(`field (\S+) not found in type (\S+)`)
-	lineNumber   = regexp.MustCompile(`^line (\d+): `)
-)
-
-// yamlProblems turns the library's error, which may hold many, into problems.
-func (c *Config) yamlProblems(err error) Problems {
-	var parts []*yaml.LoadError
-	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
-		parts = many.Errors
-	} else if one, ok := errors.AsType[*yaml.LoadError](err); ok {
-		parts = []*yaml.LoadError{one}
-	} else {
-		return Problems{{File: c.file, Message: err.Error()}}
-	}
-	var ps Problems
-	for _, e := range parts {
-		p := Problem{File: c.file, Line: e.Mark.Line}
-		text := strings.ReplaceAll(e.Message, "config.", "")
-		if m := lineNumber.FindStringSubmatch(text); m != nil {
-			p.Line, _ = strconv.Atoi(m[1])
-			text = strings.TrimPrefix(text, m[0])
-		}
-		if m := unknownField.FindStringSubmatch(text); m != nil {
-			text = fmt.Sprintf("unknown key %q", m[1])
-			if near := broker.Nearest(m[1], keysOf(m[2])); near != "" {
-				text += fmt.Sprintf(" (did you mean %q?)", near)
-			}
-		}
-		p.Message = text
-		ps = append(ps, p)
-	}
-	return ps
-}
-
-// keysOf returns the YAML keys of the configuration type with the Go name.
-func keysOf(goType string) []string {
-	var out []string
-	seen := map[reflect.Type]bool{}
-	var walk func(t reflect.Type)
-	walk = func(t reflect.Type) {
-		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
-			t = t.Elem()
-		}
-		if t.Kind() != reflect.Struct || seen[t] {
-			return
-		}
-		seen[t] = true
-		for i := range t.NumField() {
-			key, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-			if key == "" {
-				continue
-			}
-			if t.Name() == goType {
-				out = append(out, key)
-			}
-			walk(t.Field(i).Type)
-		}
-	}
-	walk(reflect.TypeFor[Config]())
-	return out
-}
-
-var pathStep = regexp.MustCompile(`([A-Za-z0-9_]+)|\[(\d+)\]`)
-
-// line returns where the path is in the file, or the nearest place above it.
-func (c *Config) line(path string) int {
-	n := c.root
-	line := n.Line
-	for _, m := range pathStep.FindAllStringSubmatch(path, -1) {
-		next := (*yaml.Node)(nil)
-		if m[2] != "" {
-			if i, err := strconv.Atoi(m[2]); err == nil && n.Kind == yaml.SequenceNode && i < len(n.Content) {
-				next = n.Content[i]
-			}
-		} else if n.Kind == yaml.MappingNode {
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				if n.Content[i].Value == m[1] {
-					next, line = n.Content[i+1], n.Content[i].Line
-				}
-			}
-		}
-		if next == nil {
-			return line
-		}
-		n = next
-		if m[2] != "" {
-			line = n.Line
-		}
-	}
-	return line
-}
-
-func (c *Config) problem(path, format string, args ...any) Problem {
-	return Problem{File: c.file, Line: c.line(path), Path: path, Message: fmt.Sprintf(format, args...)}
-}
-
-func (c *Config) mappingProblems(err error) Problems {
-	var ps Problems
-	found, _ := errors.AsType[broker.Problems](err)
-	for _, p := range found {
-		ps = append(ps, c.problem(p.Field, "%s", p.Message))
-	}
-	if err != nil && len(found) == 0 {
-		ps = append(ps, Problem{File: c.file, Message: err.Error()})
-	}
-	return ps
+	said := map[string]bool{}
+	return slices.DeleteFunc(ps, func(p Problem) bool {
+		text := p.Error()
+		defer func() { said[text] = true }()
+		return said[text]
+	})
 }

@@ -108,7 +108,7 @@ func checkMFA(bad badFunc, at string, p IdentityProvider) {
 			bad(at+".claims", "a claim needs a name")
 		}
 	}
-	oneOf(bad, at+".own_factor", m.OwnFactor, "", "off", "allowed", "required")
+	oneOf(bad, at+".own_factor", m.OwnFactor, "off", "allowed", "required")
 	if m.EnrolUntil != "" {
 		if _, err := time.Parse(time.DateOnly, m.EnrolUntil); err != nil {
 			bad(at+".enrol_until", "%q is no day: write it like 2026-12-31", m.EnrolUntil)

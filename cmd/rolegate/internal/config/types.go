@@ -48,6 +48,7 @@ type Config struct {
 	digest   string // of the file's bytes
 	root     *yaml.Node
 	engine   engine
+	warnings Problems
 }
 
 // Keys says where the keys are.

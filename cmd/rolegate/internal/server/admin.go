@@ -20,7 +20,7 @@ func (s *Server) health(c *config.Config, keys *issuer.Keys, aws *federation.Fed
 	if c.SharedStore() {
 		h.Store = "PostgreSQL"
 	}
-	for _, p := range partitions(c) {
+	for _, p := range c.Partitions() {
 		sts, signIn := aws.Endpoints(p)
 		for _, u := range sts {
 			h.AWS = append(h.AWS, admin.Endpoint{Name: "STS, " + string(p), URL: u})

@@ -36,8 +36,9 @@ func TestCertificateWarnings(t *testing.T) {
 	const day = 24 * time.Hour
 	w := newLiveWorld(t)
 	w.write("tls.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: endsIn(t, 5*day)})))
+	w.write("tls.key", tlsPair(t))
 	w.write("idp.xml", strings.Replace(idpMetadata(), base64.StdEncoding.EncodeToString(idpKey().cert), base64.StdEncoding.EncodeToString(endsIn(t, 20*day)), 1))
-	w.write("rolegate.yaml", strings.Replace(w.text, "accounts:", "tls: {cert_file: tls.pem, key_file: x}\naccounts:", 1))
+	w.write("rolegate.yaml", strings.Replace(w.text, "accounts:", "tls: {cert_file: tls.pem, key_file: tls.key}\naccounts:", 1))
 	now := time.Now()
 	start := func() *server.Live {
 		t.Helper()

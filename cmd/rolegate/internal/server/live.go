@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -87,13 +88,22 @@ func (l *Live) Reload(ctx context.Context, trigger string) error {
 	}
 	l.use(next)
 	l.options.Logger.InfoContext(ctx, "configuration reloaded", "trigger", trigger, "changed", changed)
-	for _, r := range next.config.Relaxations() {
-		l.options.Logger.WarnContext(ctx, "INSECURE SETTING", "setting", r)
-	}
+	Announce(ctx, l.options.Logger, next.config)
 	if l.loops != nil {
 		l.loops = l.loops.replace(next.loops)
 	}
 	return nil
+}
+
+// Announce logs what an operator should know of a configuration that comes into
+// use: what it loosens, and what in it has no effect.
+func Announce(ctx context.Context, log *slog.Logger, c *config.Config) {
+	for _, r := range c.Relaxations() {
+		log.WarnContext(ctx, "INSECURE SETTING", "setting", r)
+	}
+	for _, w := range c.Warnings() {
+		log.WarnContext(ctx, "configuration warning", "file", w.File, "line", w.Line, "key", w.Path, "warning", w.Message)
+	}
 }
 
 func (l *Live) prepare(ctx context.Context, old *Server) (*Server, string, error) {

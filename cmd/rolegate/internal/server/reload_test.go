@@ -2,7 +2,10 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -192,12 +195,15 @@ func TestReloadRefused(t *testing.T) {
 		{"listen", "accounts:", "listen: 127.0.0.1:1234\naccounts:", []string{`"key":"listen"`, "restart"}, nil},
 		{"store", "accounts:", "store: sqlite:other.db\naccounts:", []string{`"key":"store"`, "restart"}, nil},
 		{"keys.dir", "accounts:", "keys: {dir: other}\naccounts:", []string{`"key":"keys.dir"`, "restart"}, nil},
-		{"tls", "accounts:", "tls: {cert_file: a, key_file: b}\naccounts:", []string{`"key":"tls"`, "restart"}, nil},
+		{"tls", "accounts:", "tls: {cert_file: tls.pem, key_file: tls.pem}\naccounts:", []string{`"key":"tls"`, "restart"}, func(w *liveWorld) { w.write("tls.pem", tlsPair(w.TB)) }},
+		{"tls without its files", "accounts:", "tls: {cert_file: a, key_file: b}\naccounts:", []string{`"key":"tls.cert_file"`, `"key":"tls.key_file"`}, nil},
 		{"metrics.listen", "accounts:", "metrics: {listen: 127.0.0.1:1}\naccounts:", []string{`"key":"metrics.listen"`, "restart"}, nil},
 		{"two that need a restart", "accounts:", "listen: 127.0.0.1:1234\nstore: sqlite:other.db\naccounts:", []string{`"key":"listen"`, `"key":"store"`, `"problems":2`}, nil},
 		{"rule about an unknown role", "roles: [Role00", "roles: [Nobody, Role00", []string{"Nobody"}, nil},
 		{"secret that is not there", "", "", []string{"secret"}, func(w *liveWorld) { _ = os.Remove(filepath.Join(w.dir, "secret")) }},
-		{"no certificates in ca_file", "accounts:", "outbound: {ca_file: secret}\naccounts:", []string{"ca_file holds no certificate"}, nil},
+		{"an adapter's rule", "metadata_file: idp.xml", "metadata_file: idp.xml, binding: artifact", []string{`"key":"identity_providers[0].saml.binding"`}, nil},
+		{"a secret in an address", `metadata_url: "https://127.0.0.1:1/metadata"`, `metadata_url: "https://svc:hunter2@127.0.0.1:1/metadata?token=hunter2"`, []string{`https://…@127.0.0.1:1/metadata?…`}, nil},
+		{"no certificates in ca_file", "accounts:", "outbound: {ca_file: secret}\naccounts:", []string{`"key":"outbound.ca_file"`, "it holds no certificate"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newLiveWorld(t)
@@ -217,6 +223,9 @@ func TestReloadRefused(t *testing.T) {
 					t.Errorf("the log lacks %q:\n%s", want, w.log.String())
 				}
 			}
+			if strings.Contains(w.log.String(), "hunter2") || strings.Contains(fmt.Sprint(w.events(broker.OutcomeRefused)), "hunter2") {
+				t.Errorf("a secret is in the log or an event:\n%s", w.log.String())
+			}
 			if events := w.events(broker.OutcomeRefused); len(events) != 1 || events[0].Code != broker.CodeInvalid || events[0].Detail["reason"] == "" {
 				t.Errorf("events %v", events)
 			}
@@ -230,6 +239,17 @@ func TestReloadRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tlsPair is a certificate and its key in one file.
+func tlsPair(t testing.TB) string {
+	t.Helper()
+	k := idpKey()
+	key, err := x509.MarshalPKCS8PrivateKey(k.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: k.cert})) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 }
 
 // TestReloadWithoutEvent ensures that a configuration is not swapped when that

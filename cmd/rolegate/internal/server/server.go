@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -77,7 +76,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	// Nodes that share a store share their keys: one that made its own would be
 	// another identity.
 	if s.keys, err = issuer.OpenKeys(c.Path(c.Keys.Dir), issuer.OpenOptions{Create: !c.SharedStore(), Now: o.Now}); err != nil {
-		return nil, err
+		return nil, c.At("keys.dir", err)
 	}
 	if s.Sealer, err = s.keys.Sealer(); err != nil {
 		return nil, err
@@ -100,8 +99,8 @@ func newServer(c *config.Config, o Options) *Server {
 func (s *Server) assemble() (err error) {
 	c, o := s.config, s.options
 	if o.Roots == nil {
-		if o.Roots, err = roots(c); err != nil {
-			return err
+		if o.Roots, err = c.Certificates(); err != nil {
+			return fmt.Errorf("server: outbound.ca_file: %w", err)
 		}
 	}
 	if s.Issuer, err = newIssuer(c, s.keys, o); err != nil {
@@ -111,20 +110,9 @@ func (s *Server) assemble() (err error) {
 }
 
 func newIssuer(c *config.Config, keys *issuer.Keys, o Options) (*issuer.Issuer, error) {
-	audiences := map[broker.Partition]issuer.Audience{}
-	for name, p := range c.AWS.Partitions {
-		audiences[broker.Partition(name)] = issuer.Audience{Audience: p.Audience, Recipient: p.Recipient}
-	}
-	// An issuer that is the public URL by default may be none that IAM takes:
-	// that matters only when a role is used via oidc.
-	own := c.AWS.OIDC.Issuer
-	if own == c.PublicURL {
-		own = ""
-	}
-	return issuer.New(issuer.Config{
-		PublicURL: c.PublicURL, EntityID: c.AWS.SAML.EntityID, OIDCIssuer: own, OIDCAudience: c.AWS.OIDC.Audience,
-		Audiences: audiences, SourceIdentity: c.AWS.OIDC.UnverifiedSourceIdentity, Keys: keys, Now: o.Now,
-	})
+	ic := c.IssuerConfig()
+	ic.Keys, ic.Now = keys, o.Now
+	return issuer.New(ic)
 }
 
 // wire joins adapters and use cases, top to bottom.
@@ -142,10 +130,7 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		return err
 	}
 	s.Journal = u.journal
-	proxies, err := c.Proxies()
-	if err != nil {
-		return err
-	}
+	pages := c.WebConfig()
 	metadata := map[broker.ProviderID]idp.MetadataSource{}
 	for id, sp := range s.SAML {
 		metadata[id] = sp
@@ -158,43 +143,16 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 		SignIn: u.signIn, Access: u.access, Logout: u.logout, Factors: u.factor, Programs: u.program, Journal: u.journal,
 		Favourites: u.favourites, Book: u.book, Admin: u.admin, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
 		Documents: idp.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
-		PublicURL: c.PublicURL, Destinations: destinations, AWSOrigins: aws.Origins(partitions(c)), IdPOrigins: formOrigins(c),
-		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: proxies, Now: o.Now,
+		PublicURL: pages.PublicURL, Destinations: destinations, AWSOrigins: pages.AWSOrigins, IdPOrigins: pages.IdPOrigins,
+		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: pages.TrustedProxies, Now: o.Now,
 	})
 	return err
 }
 
-// formOrigins is where identity providers lead the forms that are posted to them.
-func formOrigins(c *config.Config) map[broker.ProviderID][]string {
-	out := map[broker.ProviderID][]string{}
-	for _, p := range c.IdentityProviders {
-		if p.SAML != nil && len(p.SAML.FormOrigins) > 0 {
-			out[broker.ProviderID(p.ID)] = p.SAML.FormOrigins
-		}
-	}
-	return out
-}
-
-func partitions(c *config.Config) []broker.Partition {
-	var out []broker.Partition
-	for _, a := range c.Accounts {
-		if p := broker.Partition(a.Partition); !slices.Contains(out, p) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 func newFederation(c *config.Config, o Options) (*federation.Federation, error) {
-	fc := federation.Config{Partitions: map[broker.Partition]federation.PartitionConfig{}, Version: o.Version}
-	for name, p := range c.AWS.Partitions {
-		fc.Partitions[broker.Partition(name)] = federation.PartitionConfig{STSRegions: p.STSRegions, SignInRegions: p.SignInRegions}
-	}
-	var configured []string
-	if e := c.InsecureAWSEndpoints; e != nil {
-		fc.Insecure = federation.InsecureEndpoints{STS: e.STS, SignIn: e.SignIn, Console: e.Console}
-		configured = []string{e.STS, e.SignIn}
-	}
+	fc := c.FederationConfig()
+	fc.Version = o.Version
+	configured := []string{fc.Insecure.STS, fc.Insecure.SignIn}
 	fc.HTTP = outbound.New(outbound.Options{Configured: configured, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots})
 	return federation.New(fc)
 }
@@ -247,38 +205,19 @@ func pairs(keys []issuer.Key) []saml.KeyPair {
 }
 
 func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o Options) (*saml.ServiceProvider, error) {
-	sc := saml.Config{
-		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, MetadataURL: p.SAML.MetadataURL, MetadataFile: c.Path(p.SAML.MetadataFile),
-		IDPEntityID: p.SAML.EntityID, SignRequests: p.SAML.SignRequests == nil || *p.SAML.SignRequests, WantEncrypted: p.SAML.WantEncrypted,
-		IDPInitiated: p.SAML.IDPInitiated, InsecureAllowCBC: p.SAML.InsecureAllowCBC, Binding: saml.Binding(p.SAML.Binding), Signature: saml.SignaturePolicy(p.SAML.Signature),
-		ClockSkew: time.Duration(p.SAML.ClockSkew), MaxResponse: p.SAML.MaxResponse, NoLogout: p.SAML.Logout != nil && !*p.SAML.Logout,
-		Signing: pairs(keys.Published(issuer.SPSigning)), Decryption: pairs(keys.Held(issuer.SPEncryption)), Now: o.Now,
-		HTTP: outbound.New(outbound.Options{Configured: []string{p.SAML.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
+	sc, err := c.SAMLConfig(p)
+	if err != nil {
+		return nil, fmt.Errorf("server: metadata certificate of %s: %w", p.ID, err)
 	}
-	if p.EmailAuthoritative {
-		for _, d := range p.EmailDomains {
-			sc.EmailDomains = append(sc.EmailDomains, strings.ToLower(d))
-		}
-	}
-	if f := p.SAML.MetadataCertificateFile; f != "" {
-		b, err := os.ReadFile(c.Path(f))
-		if err != nil {
-			return nil, fmt.Errorf("server: %w", err)
-		}
-		if sc.MetadataCertificate, err = config.Certificate(b); err != nil {
-			return nil, fmt.Errorf("server: %s: %w", f, err)
-		}
-	}
+	sc.Signing, sc.Decryption, sc.Now = pairs(keys.Published(issuer.SPSigning)), pairs(keys.Held(issuer.SPEncryption)), o.Now
+	sc.HTTP = outbound.New(outbound.Options{Configured: []string{sc.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots})
 	return saml.New(sc)
 }
 
 func newOIDC(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o Options) (*oidc.RelyingParty, error) {
-	oc := oidc.Config{
-		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, Issuer: p.OIDC.Issuer, ClientID: p.OIDC.ClientID, Scopes: p.OIDC.Scopes,
-		UserInfo: p.OIDC.UserInfo, Offline: c.UsesIDPToken(), Algorithms: p.OIDC.Algorithms, ClockSkew: time.Duration(p.OIDC.ClockSkew),
-		InsecureHTTP: p.OIDC.InsecureHTTP, NoLogout: p.OIDC.Logout != nil && !*p.OIDC.Logout, Now: o.Now,
-		HTTP: outbound.New(outbound.Options{Configured: []string{p.OIDC.Issuer}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots}),
-	}
+	oc := c.OIDCConfig(p)
+	oc.Now = o.Now
+	oc.HTTP = outbound.New(outbound.Options{Configured: []string{oc.Issuer}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots})
 	if p.OIDC.PrivateKeyJWT {
 		key := keys.Active(issuer.SPSigning)
 		oc.ClientKey, oc.ClientKeyID = key.Signer(), key.ID
@@ -290,24 +229,6 @@ func newOIDC(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 		oc.ClientSecret = secret
 	}
 	return oidc.New(oc)
-}
-
-func roots(c *config.Config) (*x509.CertPool, error) {
-	if c.Outbound.CAFile == "" {
-		return nil, nil
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("server: system roots: %w", err)
-	}
-	b, err := os.ReadFile(c.Path(c.Outbound.CAFile))
-	if err != nil {
-		return nil, fmt.Errorf("server: outbound.ca_file: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, errors.New("server: outbound.ca_file holds no certificate")
-	}
-	return pool, nil
 }
 
 // Refresh fetches metadata and discovery of every identity provider at once and

@@ -100,7 +100,7 @@ func (s *Server) useCases(c *config.Config, providers []broker.Provider, aws *fe
 
 // factor wires rolegate's own second factor.
 func (s *Server) factor(c *config.Config, fc factor.Config) (*factor.Service, error) {
-	passkeys, err := mfa.NewPasskeys(mfa.Config{PublicURL: c.PublicURL})
+	passkeys, err := mfa.NewPasskeys(c.PasskeysConfig())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/rolegate/rolegate/broker"
+)
+
+func (c *Config) decode(b []byte) Problems {
+	empty := Problems{{File: c.file, Message: "the file is empty or no mapping: it begins with public_url: …"}}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return empty
+	}
+	var root yaml.Node
+	if err := yaml.Load(b, &root); err != nil {
+		return c.yamlProblems(err)
+	}
+	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
+		return empty
+	}
+	c.root = root.Content[0]
+	if err := yaml.Load(b, c, yaml.WithKnownFields()); err != nil {
+		return c.yamlProblems(err)
+	}
+	return nil
+}
+
+var (
+	unknownField = regexp.MustCompile(`^field (\S+) not found in type config\.(\S+)`)
+	lineNumber   = regexp.MustCompile(`^line (\d+): `)
+	goType       = regexp.MustCompile(`(?s).* into (\S+)(?: \(TextUnmarshaler\))?$`)
+)
+
+// yamlProblems turns the library's error, which may hold many, into problems.
+func (c *Config) yamlProblems(err error) Problems {
+	var parts []*yaml.LoadError
+	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
+		parts = many.Errors
+	} else if one, ok := errors.AsType[*yaml.LoadError](err); ok {
+		parts = []*yaml.LoadError{one}
+	} else {
+		return Problems{{File: c.file, Message: err.Error()}}
+	}
+	var ps Problems
+	for _, e := range parts {
+		p := Problem{File: c.file, Line: e.Mark.Line, Path: c.pathAt(e.Mark.Line, e.Mark.Column)}
+		text := e.Message
+		if m := lineNumber.FindStringSubmatch(text); m != nil {
+			p.Line, _ = strconv.Atoi(m[1])
+			text = strings.TrimPrefix(text, m[0])
+		}
+		p.Message = readable(text)
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// readable says in our words what the library says. It shows no value: what
+// cannot be read may be a secret in the wrong place.
+func readable(text string) string {
+	if m := unknownField.FindStringSubmatch(text); m != nil {
+		near := ""
+		if key := broker.Nearest(m[1], keysOf(m[2])); key != "" {
+			near = fmt.Sprintf(" (did you mean %q?)", key)
+		}
+		return "unknown key" + near
+	}
+	switch {
+	case strings.HasPrefix(text, "unknown anchor"):
+		return "a value that begins with * needs quotation marks around it"
+	case !strings.HasPrefix(text, "cannot construct"):
+		return text
+	}
+	into := ""
+	if m := goType.FindStringSubmatch(text); m != nil {
+		into = m[1]
+	}
+	switch {
+	case into == "config.Duration":
+		return "a duration is needed, like 90s, 15m or 8h"
+	case strings.HasPrefix(into, "int"):
+		return "a whole number is needed"
+	case into == "bool":
+		return "true or false is needed"
+	case into == "string":
+		return "one value is needed, not a list and no keys with values"
+	case strings.HasPrefix(into, "[]"):
+		return "a list is needed, like [a, b]"
+	case strings.HasPrefix(into, "map["), strings.HasPrefix(into, "config."):
+		return "keys with values are needed, like {key: value}"
+	}
+	return "this is not the kind of value that is needed here"
+}
+
+// keysOf returns the YAML keys of the configuration type with the Go name.
+func keysOf(goType string) []string {
+	var out []string
+	seen := map[reflect.Type]bool{}
+	var walk func(t reflect.Type)
+	walk = func(t reflect.Type) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || seen[t] {
+			return
+		}
+		seen[t] = true
+		for i := range t.NumField() {
+			key, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+			if key == "" {
+				continue
+			}
+			if t.Name() == goType {
+				out = append(out, key)
+			}
+			walk(t.Field(i).Type)
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+	return out
+}
