@@ -93,6 +93,14 @@ func (id ProviderID) Check() error {
 	return fmt.Errorf("%q: lower-case letters, digits and hyphens are needed, 63 at most", string(id))
 }
 
+// Check says what is wrong with a partition: that there is none of this name.
+func (p Partition) Check() error {
+	if slices.Contains(Partitions(), p) {
+		return nil
+	}
+	return fmt.Errorf("there is no partition %q: %s, %s, %s and %s are known", string(p), PartitionAWS, PartitionGovCloud, PartitionChina, PartitionEUSC)
+}
+
 // RedactURL returns what may be shown of an address that somebody configured or
 // that a peer sent: user name, password, query and fragment are left out, as
 // any of them may be a secret. Of what is no URL but could be meant as one with
@@ -102,6 +110,9 @@ func RedactURL(s string) string {
 	scheme, _, isURL := strings.Cut(s, "://")
 	switch {
 	case err == nil && u.Opaque == "" && (u.Host != "" || !strings.Contains(s, "@")):
+		if u.User == nil && u.RawQuery == "" && u.Fragment == "" {
+			return s
+		}
 		shown := *u
 		shown.User, shown.RawQuery, shown.ForceQuery, shown.Fragment, shown.RawFragment = nil, "", false, "", ""
 		out := shown.String()

@@ -64,6 +64,8 @@ func TestRedactURL(t *testing.T) {
 		"https:svc:hunter2@idp.example.com":                          "…",
 		"svc:hunter2@idp.example.com/metadata":                       "…",
 		"/svc@hunter2":                                               "…",
+		"a b":                                                        "a b",
+		"https://idp.example.com/a b":                                "https://idp.example.com/a b",
 		"127.0.0.1:8080":                                             "127.0.0.1:8080",
 		"mysql:x":                                                    "mysql:x",
 		"":                                                           "",
@@ -123,5 +125,16 @@ func TestProviderIDCheck(t *testing.T) {
 		if err := id.Check(); (err == nil) != fine {
 			t.Errorf("%q: %v", id, err)
 		}
+	}
+}
+
+func TestPartitionCheck(t *testing.T) {
+	for _, p := range broker.Partitions() {
+		if err := p.Check(); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	if err := broker.Partition("aws-moon").Check(); err == nil || err.Error() != `there is no partition "aws-moon": aws, aws-us-gov, aws-cn and aws-eusc are known` {
+		t.Errorf("%v", err)
 	}
 }

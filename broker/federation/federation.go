@@ -46,11 +46,11 @@ func (c Config) settings() broker.Problems {
 	var ps broker.Problems
 	for _, p := range slices.Sorted(maps.Keys(c.Partitions)) {
 		at := fmt.Sprintf("Partitions[%s]", p)
-		known, ok := partitions[p]
-		if !ok {
-			ps.Add(at, "there is no such partition: %v are known", broker.Partitions())
+		if err := p.Check(); err != nil {
+			ps.Add(at, "%v", err)
 			continue
 		}
+		known := partitions[p]
 		for _, list := range []struct {
 			field   string
 			regions []string

@@ -117,8 +117,8 @@ func (c Config) settings() broker.Problems {
 		ps.Add("OIDCAudience", "%q: 1 to 255 characters without spaces are needed", broker.RedactURL(d.OIDCAudience))
 	}
 	for _, p := range slices.Sorted(maps.Keys(d.Audiences)) {
-		if _, known := DefaultAudiences()[p]; !known {
-			ps.Add(fmt.Sprintf("Audiences[%s]", p), "there is no such partition: %v are known", broker.Partitions())
+		if err := p.Check(); err != nil {
+			ps.Add(fmt.Sprintf("Audiences[%s]", p), "%v", err)
 			continue
 		}
 		a := d.Audiences[p]

@@ -251,6 +251,9 @@ func (k *Keys) find(p Purpose, id string) Key {
 }
 
 func (k *Keys) load(names []string) error {
+	if info, err := os.Stat(filepath.Join(k.dir, indexFile)); err == nil && info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("issuer: %s in %s may be changed by others (mode %04o), who could choose the key that signs: run chmod 600 on it", indexFile, k.dir, info.Mode().Perm())
+	}
 	b, err := os.ReadFile(filepath.Join(k.dir, indexFile))
 	if err != nil {
 		return fmt.Errorf("issuer: %s holds keys but no readable %s, which names the active ones: restore it from your backup; if this is a first start that broke off, empty the folder: %w", k.dir, indexFile, err)
@@ -274,11 +277,12 @@ func (k *Keys) load(names []string) error {
 		k.all[key.Purpose] = append(k.all[key.Purpose], key)
 	}
 	for _, p := range purposes {
-		wanted := map[string]string{"active": k.index.Active[p]}
+		wanted := []struct{ role, id string }{{"active", k.index.Active[p]}}
 		if p.hasNext() {
-			wanted["next"] = k.index.Next[p]
+			wanted = append(wanted, struct{ role, id string }{"next", k.index.Next[p]})
 		}
-		for role, id := range wanted {
+		for _, w := range wanted {
+			role, id := w.role, w.id
 			if id == "" {
 				return fmt.Errorf("issuer: %s names no %s %s key: restore it from your backup", indexFile, role, p)
 			}

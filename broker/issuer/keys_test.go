@@ -216,6 +216,7 @@ func TestKeysRefuse(t *testing.T) {
 		{"garbage", func(t *testing.T, d string) error {
 			return os.WriteFile(one(t, d, "aws-oidc.*.pem"), []byte("x"), 0o600)
 		}, "no key inside"},
+		{"others may choose the key", func(_ *testing.T, d string) error { return os.Chmod(filepath.Join(d, "keys.yaml"), 0o620) }, "chmod 600"},
 		{"everybody may write the folder", func(_ *testing.T, d string) error { return os.Chmod(d, 0o777) }, "chmod 700"},
 		{"EC key for assertions", func(t *testing.T, d string) error {
 			from := one(t, d, "aws-oidc.*.pem")
@@ -269,10 +270,32 @@ func TestKeysRefuse(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("error %v, want %q in it", err, tt.says)
 			}
+			if _, checked := issuer.CheckKeys(dir); checked == nil || checked.Error() != err.Error() {
+				t.Errorf("the check says %v", checked)
+			}
 		})
 	}
-	if _, err := issuer.OpenKeys(t.TempDir(), issuer.OpenOptions{}); err == nil {
+	empty := t.TempDir()
+	if _, err := issuer.OpenKeys(empty, issuer.OpenOptions{}); err == nil {
 		t.Error("an empty folder opened without Create")
+	}
+	for _, dir := range []string{empty, filepath.Join(empty, "absent")} {
+		if held, err := issuer.CheckKeys(dir); held || err != nil {
+			t.Errorf("%s: %t %v", dir, held, err)
+		}
+	}
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) != 0 {
+		t.Errorf("a check made %v %v", entries, err)
+	}
+	if err := os.WriteFile(filepath.Join(empty, "diary.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := issuer.CheckKeys(empty); err == nil || !strings.Contains(err.Error(), "diary.txt") {
+		t.Errorf("a folder of something else: %v", err)
+	}
+	_, dir := newKeys(t)
+	if held, err := issuer.CheckKeys(dir); !held || err != nil {
+		t.Errorf("good keys: %t %v", held, err)
 	}
 }
 

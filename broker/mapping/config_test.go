@@ -72,7 +72,7 @@ func TestProblems(t *testing.T) {
 		{"accounts", func(c *mapping.Config) {
 			c.Accounts[0].ID, c.Accounts[1].Name, c.Accounts[2].Partition = "12", "PROD", "aws-moon"
 			c.Rules = nil
-		}, []string{"accounts[0].id", "accounts[1].name: another", `accounts[2].partition: "aws-moon"`}},
+		}, []string{"accounts[0].id", "accounts[1].name: another", `accounts[2].partition: there is no partition "aws-moon"`}},
 		{"account named as another's id", func(c *mapping.Config) { c.Accounts[1].Name = "111122223333"; c.Rules = nil }, []string{"accounts[1].name: looks like the id"}},
 		{"two accounts with an id", func(c *mapping.Config) { c.Accounts[1].ID = "111122223333"; c.Rules = nil }, []string{"accounts[1].id: another"}},
 		{"roles", func(c *mapping.Config) {

@@ -236,8 +236,8 @@ func (c *compiler) accounts(cfg Config) {
 			c.problem(path+".name", "%q cannot be a name", a.Name)
 		}
 		a.Partition = cmp.Or(a.Partition, broker.PartitionAWS)
-		if !slices.Contains(broker.Partitions(), a.Partition) {
-			c.problem(path+".partition", "%q is not one of %v", a.Partition, broker.Partitions())
+		if err := a.Partition.Check(); err != nil {
+			c.problem(path+".partition", "%v", err)
 		}
 		names := cfg.ProviderNames[a.ID]
 		x.by[string(a.ID)], x.by[fold(a.Name)] = i, i

@@ -106,8 +106,10 @@ func (c Config) parts() broker.Problems {
 func (c Config) checkURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+	case err != nil || u.Host == "" || u.Fragment != "":
 		return fmt.Errorf("%.200q is no address", broker.RedactURL(s))
+	case u.User != nil:
+		return fmt.Errorf("%.200q has a user name or password in it", broker.RedactURL(s))
 	case u.Scheme == "https" || u.Scheme == "http" && c.InsecureHTTP && broker.Loopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http" && broker.Loopback(u.Hostname()):

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -185,9 +186,9 @@ func (c *Config) Proxies() ([]netip.Prefix, error) {
 	for _, s := range c.TrustedProxies {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			a, aerr := netip.ParseAddr(s)
-			if aerr != nil {
-				return nil, err
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return nil, fmt.Errorf("%q is neither a network, like 10.0.0.0/8, nor an address", broker.RedactURL(s))
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}

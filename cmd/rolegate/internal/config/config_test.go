@@ -96,7 +96,7 @@ func TestOneMistake(t *testing.T) {
 		{"two ways", "identity: {username", "oidc: {issuer: https://x.example, client_id: a, private_key_jwt: true}\n    identity: {username", "one of saml and oidc"},
 		{"secret unset", "env:ENTRA_SECRET", "env:NOT_SET", "NOT_SET is not set"},
 		{"domain twice", "name: Entra ID", "email_domains: [EXAMPLE.com]\n    name: Entra ID", "already leads to okta"},
-		{"unknown partition", "role_session:", "aws: {partitions: {aws-moon: {}}}\nrole_session:", "no such partition"},
+		{"unknown partition", "role_session:", "aws: {partitions: {aws-moon: {}}}\nrole_session:", "there is no partition"},
 		{"issuer with port", "via: saml", "via: oidc", ""},
 		{"proof", "[mfa, [pwd, otp]]", "mfa", "a list is needed"},
 		{"duplicate key", "listen: 127", "listen: 127.0.0.1:1\nlisten: 127", "listen"},

@@ -37,14 +37,18 @@ func exposed(m fs.FileMode, k kind) (problem, warning string) {
 	switch {
 	case !hasFileModes || !m.IsRegular():
 		return "", ""
-	case perm&othersWrite != 0 || k == secret && perm&groupWrites != 0:
-		return fmt.Sprintf("others may change this file (mode %04o): run chmod go-w on it", perm), ""
+	case perm&othersWrite != 0:
+		return fmt.Sprintf("everybody may change this file (mode %04o): run chmod go-w on it", perm), ""
 	case k == secret && perm&othersRead != 0:
-		return fmt.Sprintf("others may read this secret (mode %04o): run chmod o-r on it, and replace the secret if somebody could have read it", perm), ""
-	case perm&groupWrites != 0:
-		return "", fmt.Sprintf("the group of this file may change it (mode %04o): run chmod g-w on it", perm)
+		return fmt.Sprintf("everybody may read this secret (mode %04o): run chmod o-r on it, and replace the secret if somebody could have read it", perm), ""
+	case perm&groupWrites == 0:
+		return "", ""
 	}
-	return "", ""
+	text := fmt.Sprintf("the group of this file may change it (mode %04o): run chmod g-w on it", perm)
+	if k == secret {
+		return text, ""
+	}
+	return "", text
 }
 
 // file checks that a file that the key at path names is there, and its mode. It
