@@ -318,3 +318,23 @@ func TestRun(t *testing.T) {
 		})
 	}
 }
+
+// TestRefreshTellsNoSecret ensures that the error of a refresh, which pages and
+// logs show, holds no secret of the address.
+func TestRefreshTellsNoSecret(t *testing.T) {
+	moved := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/elsewhere?token=hunter3", http.StatusFound))
+	defer moved.Close()
+	for _, address := range []string{"https://127.0.0.1:1/metadata?token=hunter2", moved.URL + "/metadata?token=hunter2"} {
+		sp, err := saml.New(saml.Config{ID: "corp", PublicURL: "https://sso.example.com", MetadataURL: address, HTTP: &http.Client{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = sp.Refresh(t.Context())
+		if err == nil || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("%s: %v", address, err)
+		}
+		if shown := sp.ProviderStatus().Err; shown == nil || strings.Contains(shown.Error(), "hunter") {
+			t.Errorf("%s: the status shows %v", address, shown)
+		}
+	}
+}

@@ -134,6 +134,8 @@ func brokenConfigurations(t *testing.T) []broken {
 		{"not YAML", "accounts:", "accounts: [", "", "did not find expected", nil},
 		{"a secret as an anchor", "client_secret_file: secret", "client_secret: *hunter2", "7: ", "needs quotation marks", nil},
 		{"listen", "127.0.0.1:0", "8080", "2: listen: ", "ADDRESS:PORT", nil},
+		{"listen on no port", "127.0.0.1:0", "127.0.0.1:99999", "2: listen: ", "ADDRESS:PORT", nil},
+		{"metrics where people are served", "listen: 127.0.0.1:0", "listen: 127.0.0.1:8080\nmetrics: {listen: 127.0.0.1:8080}", "3: metrics.listen: ", "a listener of their own", nil},
 		{"store of another kind", "sqlite:rolegate.db", "mysql:x", "3: store: ", "or a postgres:// URL", nil},
 		{"a password in store", "sqlite:rolegate.db", "postgres://svc:hunter2@localhost/d", "3: store: ", "holds a password", nil},
 		{"store in a folder that is not there", "sqlite:rolegate.db", "sqlite:absent/rolegate.db", "3: store: ", "make the folder", nil},
@@ -218,6 +220,23 @@ func TestWholeConfigurationIsServed(t *testing.T) {
 	}
 	if after := listing(t, dir); !strings.Contains(after, "certs/keys.yaml") {
 		t.Errorf("serve made no keys:\n%s", after)
+	}
+}
+
+// TestWarningsAreLogged ensures that serve logs what check warns of.
+func TestWarningsAreLogged(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Replace(whole, "accounts: [prod], ", "accounts: [prod, 'env=gone'], ", 1)
+	files(0o664, "rolegate.yaml", strings.Replace(text, "rules:", "  - {name: Nobody, iam_role: Nobody}\nrules:", 1), "idp.xml", "<x/>", "secret", "hunter2")(t, dir)
+	code, checked := runIn(t, dir, "check")
+	_, served := runIn(t, dir, "serve")
+	for _, want := range []string{"selects no account", "no rule gives the role", "the group of this file may change it"} {
+		if !strings.Contains(checked, want) || !strings.Contains(served, want) {
+			t.Errorf("%q is missing: check says\n%sserve\n%s", want, checked, served)
+		}
+	}
+	if warnings := strings.Count(served, `"msg":"configuration warning"`); code != exitOK || warnings != 3 {
+		t.Errorf("exit %d, %d warnings are logged\n%s", code, warnings, served)
 	}
 }
 

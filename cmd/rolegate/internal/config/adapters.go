@@ -173,7 +173,7 @@ func passkeysPlaces() map[string]string { return map[string]string{"PublicURL": 
 func webPlaces() map[string]string {
 	return map[string]string{
 		"PublicURL": "/public_url", "AWSOrigins": "/insecure_aws_endpoints", "AWSOrigins[*]": "/insecure_aws_endpoints",
-		"IdPOrigins": "/identity_providers",
+		"IdPOrigins":     "/identity_providers",
 		"TrustedProxies": "/trusted_proxies",
 	}
 }

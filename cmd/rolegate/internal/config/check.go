@@ -95,7 +95,11 @@ type badFunc func(path, format string, args ...any)
 
 func (c *checker) server() {
 	for _, l := range []struct{ key, address string }{{"listen", c.Listen}, {"metrics.listen", c.Metrics.Listen}} {
-		if _, _, err := net.SplitHostPort(l.address); err != nil && l.address != "" {
+		_, port, err := net.SplitHostPort(l.address)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
+		if err != nil && l.address != "" {
 			c.bad(l.key, "%q is not ADDRESS:PORT", broker.RedactURL(l.address))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/rolegate/rolegate/broker/limit"
+	"github.com/rolegate/rolegate/broker/web/portal"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 )
 
@@ -333,5 +335,13 @@ func TestSessionLimits(t *testing.T) {
 	l := c.SessionLimits()
 	if l.DayEnd != 19*time.Hour+30*time.Minute || l.Zone == nil || l.Zone.String() != "Europe/Berlin" || l.Idle != 30*time.Minute {
 		t.Errorf("%+v", l)
+	}
+}
+
+// TestColors ensures that the schema lists the colours that the pages know.
+func TestColors(t *testing.T) {
+	f, ok := reflect.TypeFor[config.Account]().FieldByName("Color")
+	if got, want := f.Tag.Get("jsonschema"), "enum="+strings.Join(portal.Colors(), ",enum="); !ok || got != want {
+		t.Errorf("the schema has %q, the pages %q", got, want)
 	}
 }

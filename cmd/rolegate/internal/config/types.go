@@ -11,7 +11,7 @@ import (
 
 // Config is the whole file.
 type Config struct {
-	PublicURL         string             `yaml:"public_url" jsonschema:"required" jsonschema_description:"Where people reach rolegate: https://host without a path; plain http on loopback names only."`
+	PublicURL         string             `yaml:"public_url" jsonschema:"required" jsonschema_description:"Where people reach rolegate: https://host without a path; plain http on localhost and loopback addresses only."`
 	Listen            string             `yaml:"listen,omitempty" jsonschema_description:"Address to listen on, default 127.0.0.1:8080."`
 	Store             string             `yaml:"store,omitempty" jsonschema_description:"sqlite:FILE, default sqlite:rolegate.db, or postgres://USER@HOST/DATABASE without the password, where several nodes share it."`
 	StorePasswordFile string             `yaml:"store_password_file,omitempty" jsonschema_description:"File with the password of PostgreSQL."`
@@ -169,7 +169,7 @@ type Account struct {
 	Name      string            `yaml:"name" jsonschema:"required"`
 	Partition string            `yaml:"partition,omitempty" jsonschema:"enum=aws,enum=aws-us-gov,enum=aws-cn,enum=aws-eusc"`
 	Labels    map[string]string `yaml:"labels,omitempty"`
-	Color     string            `yaml:"color,omitempty"`
+	Color     string            `yaml:"color,omitempty" jsonschema:"enum=red,enum=orange,enum=green,enum=blue,enum=purple" jsonschema_description:"Marks the account on every page."`
 	Warning   string            `yaml:"warning,omitempty"`
 	Providers *ProviderNames    `yaml:"providers,omitempty" jsonschema_description:"Names of rolegate's providers in this account's IAM, where they differ."`
 }
