@@ -240,6 +240,25 @@ func TestWarningsAreLogged(t *testing.T) {
 	}
 }
 
+// TestSharedStoreWithoutKeys ensures that a configuration for several nodes can
+// be checked where the keys are not, and that serve ends there as it does for
+// any other problem.
+func TestSharedStoreWithoutKeys(t *testing.T) {
+	dir := t.TempDir()
+	files(0o600, "rolegate.yaml", strings.Replace(whole, "sqlite:rolegate.db", "postgres://u@127.0.0.1:1/d", 1), "idp.xml", "<x/>", "secret", "hunter2")(t, dir)
+	before := listing(t, dir)
+	if code, says := runIn(t, dir, "check"); code != exitOK || !strings.Contains(says, "warning: "+filepath.Join(dir, "rolegate.yaml")+":1: keys.dir: there are no keys in ") {
+		t.Errorf("check ends with %d: %s", code, says)
+	}
+	code, says := runIn(t, dir, "serve")
+	if code != exitInvalid || !strings.Contains(says, filepath.Join(dir, "rolegate.yaml")+":1: keys.dir: no keys in ") {
+		t.Errorf("serve ends with %d: %s", code, says)
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("before\n%safter\n%s", before, after)
+	}
+}
+
 // runIn runs a command on the configuration in dir, in a world that has already
 // ended, so that a server that starts would end too.
 func runIn(t *testing.T, dir, command string) (code int, says string) {

@@ -107,7 +107,7 @@ func TestPlace(t *testing.T) {
 func TestNoValueIsTold(t *testing.T) {
 	for _, tt := range []struct{ text, place, says string }{
 		{"store_connections: hunter9", "store_connections", "a whole number is needed"},
-		{"store_connections: !!int hunter9", "", ""}, // the library does not say where
+		{"store_connections: !!int hunter9", "store_connections", "not the kind of value"},
 		{"insecure_store_tls: hunter9", "insecure_store_tls", "true or false is needed"},
 		{"insecure_store_tls: 'hunter9 into int'", "insecure_store_tls", "true or false is needed"},
 		{"insecure_store_tls: \"x\\nhunter9\"", "insecure_store_tls", "true or false is needed"},

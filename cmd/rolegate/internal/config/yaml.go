@@ -53,6 +53,11 @@ func (c *Config) yamlProblems(err error) Problems {
 	for _, e := range parts {
 		p := Problem{File: c.file, Line: e.Mark.Line, Path: c.pathAt(e.Mark.Line, e.Mark.Column)}
 		text := e.Message
+		if e.Mark.Line == 0 { // so it is for a value with a type of its own before it, like !!int
+			if n := tagged(c.root); n != nil {
+				p.Line, p.Path = n.Line, c.pathAt(n.Line, n.Column)
+			}
+		}
 		if m := lineNumber.FindStringSubmatch(text); m != nil {
 			p.Line, _ = strconv.Atoi(m[1])
 			text = strings.TrimPrefix(text, m[0])
@@ -61,6 +66,19 @@ func (c *Config) yamlProblems(err error) Problems {
 		ps = append(ps, p)
 	}
 	return ps
+}
+
+// tagged returns the first node with an explicit tag, nil if there is none.
+func tagged(n *yaml.Node) *yaml.Node {
+	if n == nil || n.Style&yaml.TaggedStyle != 0 {
+		return n
+	}
+	for _, x := range n.Content {
+		if found := tagged(x); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // readable says in our words what the library says. It shows no value: what
