@@ -476,7 +476,7 @@ func TestPartitions(t *testing.T) {
 			if q := u.Query(); q.Get("Destination") != tt.console || q.Get("Issuer") != "https://sso.example.com/go?a=1&b=2" || q.Get("SigninToken") != "tok" || q.Get("Action") != "login" {
 				t.Errorf("query %v", q)
 			}
-			if origins := f.Origins([]broker.Partition{tt.p}); !slices.Contains(origins, "https://"+host) {
+			if origins := (federation.Config{}).Origins([]broker.Partition{tt.p}); !slices.Contains(origins, "https://"+host) {
 				t.Errorf("origins %v lack %s", origins, host)
 			}
 		})

@@ -161,9 +161,6 @@ var services = []Service{
 	{"systems-manager/home", "Systems Manager"}, {"vpc/home", "VPC"}, {"wafv2/homev2", "WAF"},
 }
 
-// Origins is [Config.Origins].
-func (f *Federation) Origins(ps []broker.Partition) []string { return f.c.Origins(ps) }
-
 // Services lists the console destinations for a picker, by name.
 func Services() []Service { return slices.Clone(services) }
 
