@@ -29,19 +29,24 @@ func (e *Engine) Assignments(ctx context.Context, id broker.Identity) ([]broker.
 	slices.Sort(candidates)
 	granted := map[grant][]string{}
 	for _, i := range slices.Compact(candidates) {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("mapping: evaluation ended: %w", err)
-		}
 		r := &e.rules[i]
-		for _, g := range e.judge(r, p, nil) {
+		gives, err := e.judge(ctx, r, p, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range gives {
 			granted[g] = append(granted[g], r.Name)
 		}
 	}
 	return e.assignments(p, granted), nil
 }
 
-// judge returns what r grants to p. With why, it also says the reason.
-func (e *Engine) judge(r *rule, p *person, why *broker.RuleResult) []grant {
+// judge returns what r grants to p. With why, it also says the reason. The only
+// error is the context's end.
+func (e *Engine) judge(ctx context.Context, r *rule, p *person, why *broker.RuleResult) ([]grant, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
 	inGroups := r.groupsOf(p)
 	if why != nil {
 		why.Groups = inGroups
@@ -51,7 +56,7 @@ func (e *Engine) judge(r *rule, p *person, why *broker.RuleResult) []grant {
 			why.Missing = slices.Clone(r.Groups)
 			why.Reason = fmt.Sprintf("The person is not in %s.", anyOf(r.Groups))
 		}
-		return nil
+		return nil, nil
 	}
 	if r.when != nil {
 		ok, err := r.when.bool(p.in(r.zone))
@@ -59,35 +64,45 @@ func (e *Engine) judge(r *rule, p *person, why *broker.RuleResult) []grant {
 			if why != nil {
 				why.Reason = r.whyNot(p, err)
 			}
-			return nil
+			return nil, nil
 		}
 	}
 	var pairs []grant
-	var notes []string
+	var told notes
 	if r.pattern == nil {
 		pairs = cross(r.accounts, r.roles)
 	} else {
-		pairs, notes = e.byPattern(r, p, why)
+		var err error
+		if pairs, told, err = e.byPattern(ctx, r, p, why); err != nil {
+			return nil, err
+		}
 		if len(pairs) == 0 {
 			if why != nil {
-				why.Reason = sentence(notes, "None of the person's groups fits the pattern.")
+				why.Reason = told.sentence("None of the person's groups fits the pattern.")
 			}
-			return nil
+			return nil, nil
 		}
 	}
 	kept := pairs[:0]
 	for _, g := range pairs {
 		if refused := p.role(e, g.role).refused; refused == "" {
 			kept = append(kept, g)
-		} else if why != nil && !slices.Contains(notes, refused) {
-			notes = append(notes, refused)
+		} else if why != nil && !slices.Contains(told.first, refused) {
+			told.add(refused)
 		}
 	}
 	if why != nil {
 		why.Matched = true
-		why.Reason = strings.TrimSpace(r.whyYes(why.Groups) + " " + sentence(notes, ""))
+		why.Reason = strings.TrimSpace(r.whyYes(why.Groups) + " " + told.sentence(""))
 	}
-	return kept
+	return kept, nil
+}
+
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("mapping: evaluation ended: %w", err)
+	}
+	return nil
 }
 
 func (r *rule) groupsOf(p *person) []string {
@@ -100,32 +115,56 @@ func (r *rule) groupsOf(p *person) []string {
 	return in
 }
 
+// groupsPerLook is how many groups a pattern is tried on between two looks at
+// the context.
+const groupsPerLook = 64
+
 // byPattern applies the pattern to each group. The notes are near misses:
 // groups that fit but name an account or role that does not exist.
-func (e *Engine) byPattern(r *rule, p *person, why *broker.RuleResult) (pairs []grant, notes []string) {
-	for _, g := range p.id.Groups {
+func (e *Engine) byPattern(ctx context.Context, r *rule, p *person, why *broker.RuleResult) (pairs []grant, told notes, err error) {
+	listed := map[string]bool{} // in why.Groups
+	if why != nil {
+		for _, g := range why.Groups {
+			listed[g] = true
+		}
+	}
+	// Many groups may name one pair; what it grants is written down once.
+	seen := map[[2]string]bool{}
+	for i, g := range p.id.Groups {
+		if i%groupsPerLook == 0 {
+			if err := ended(ctx); err != nil {
+				return nil, notes{}, err
+			}
+		}
 		m := r.pattern.FindStringSubmatch(g)
 		if m == nil {
 			continue
 		}
+		var named [2]string
 		accounts, roles := r.accounts, r.roles
-		var miss string
+		var none *nothing
 		if r.accountGroup >= 0 {
-			accounts, miss = e.namedAccount(m[r.accountGroup], r.accounts, why != nil)
+			named[0] = fold(m[r.accountGroup])
+			accounts, none = e.namedAccount(m[r.accountGroup], r.accounts)
 		}
-		if r.rolePos >= 0 && miss == "" {
-			roles, miss = e.namedRoles(m[r.rolePos], r.roles, why != nil)
+		if r.rolePos >= 0 && none == nil {
+			named[1] = fold(m[r.rolePos])
+			roles, none = e.namedRoles(m[r.rolePos], r.roles)
 		}
-		if why != nil {
-			if miss != "" {
-				notes = append(notes, fmt.Sprintf("the group %q fits the pattern, but %s", g, miss))
-				continue
+		if none != nil {
+			if why != nil && told.wants() {
+				told.add(fmt.Sprintf("the group %q fits the pattern, but %s", g, none.text(p.near)))
+			} else if why != nil {
+				told.more++
 			}
-			if !slices.Contains(why.Groups, g) {
-				why.Groups = append(why.Groups, g)
-			}
+			continue
 		}
-		if miss == "" {
+		if why != nil && !listed[g] {
+			listed[g] = true
+			why.Groups = append(why.Groups, g)
+		}
+		if !seen[named] {
+			seen[named] = true
 			pairs = append(pairs, cross(accounts, roles)...)
 		}
 	}
@@ -135,50 +174,56 @@ func (e *Engine) byPattern(r *rule, p *person, why *broker.RuleResult) (pairs []
 		}
 		return a.role - b.role
 	})
-	return slices.Compact(pairs), notes
+	return slices.Compact(pairs), told, nil
 }
 
-// namedAccount returns the account that a group names, or why there is none; it
-// looks for a near miss only if that is to be told.
-func (e *Engine) namedAccount(name string, allowed []int, tell bool) ([]int, string) {
+// nothing is why what a group names gives nothing.
+type nothing struct {
+	noun, name string
+	among      *nameList // where a near miss may be; nil: the rule does not cover what there is
+}
+
+func (m *nothing) text(near *speller) string {
+	if m.among == nil {
+		return fmt.Sprintf("the rule does not cover the %s %q", m.noun, m.name)
+	}
+	return fmt.Sprintf("there is no %s %q%s", m.noun, m.name, near.nearest(m.name, m.among))
+}
+
+// namedAccount returns the account that a group names, or why there is none.
+func (e *Engine) namedAccount(name string, allowed []int) ([]int, *nothing) {
 	i, ok := e.accounts.find(name)
 	switch {
-	case ok && (allowed == nil || slices.Contains(allowed, i)):
-		return []int{i}, ""
-	case ok:
-		return nil, fmt.Sprintf("the rule does not cover the account %q", name)
-	case tell:
-		return nil, fmt.Sprintf("there is no account %q%s", name, nearest(name, e.accounts.names()))
+	case !ok:
+		return nil, &nothing{"account", name, &e.accounts.names}
+	case allowed != nil && !holds(allowed, i):
+		return nil, &nothing{"account", name, nil}
 	}
-	return nil, "there is no such account"
+	return []int{i}, nil
 }
 
 // namedRoles does the same for roles.
-func (e *Engine) namedRoles(name string, allowed []int, tell bool) ([]int, string) {
+func (e *Engine) namedRoles(name string, allowed []int) ([]int, *nothing) {
 	found := e.roleNames[fold(name)]
 	var out []int
 	for _, i := range found {
-		if allowed == nil || slices.Contains(allowed, i) {
+		if allowed == nil || holds(allowed, i) {
 			out = append(out, i)
 		}
 	}
 	switch {
-	case len(out) > 0:
-		return out, ""
-	case len(found) > 0:
-		return nil, fmt.Sprintf("the rule does not cover the role %q", name)
-	case tell:
-		return nil, fmt.Sprintf("there is no role %q%s", name, nearest(name, e.roleList()))
+	case len(found) == 0:
+		return nil, &nothing{"role", name, &e.roleList}
+	case len(out) == 0:
+		return nil, &nothing{"role", name, nil}
 	}
-	return nil, "there is no such role"
+	return out, nil
 }
 
-func (e *Engine) roleList() []string {
-	out := make([]string, len(e.roles))
-	for i, r := range e.roles {
-		out[i] = r.Name
-	}
-	return out
+// holds reports whether the sorted list holds i.
+func holds(sorted []int, i int) bool {
+	_, ok := slices.BinarySearch(sorted, i)
+	return ok
 }
 
 func cross(accounts, roles []int) []grant {

@@ -25,6 +25,7 @@ type Engine struct {
 	accounts  accountIndex
 	roles     []role
 	roleNames map[string][]int // folded name to roles
+	roleList  nameList
 	rules     []rule
 	byGroup   map[string][]int // exact group to the rules that list it
 	unindexed []int            // rules without a list of groups
@@ -74,6 +75,7 @@ type rule struct {
 type compiler struct {
 	e        *Engine
 	envs     envs
+	near     *speller
 	jobs     []job
 	problems broker.Problems
 }
@@ -99,7 +101,7 @@ func New(cfg Config) (*Engine, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
-	c := &compiler{e: e, envs: vs}
+	c := &compiler{e: e, envs: vs, near: newSpeller()}
 	for i, p := range cfg.Providers {
 		c.provider(fmt.Sprintf("identity_providers[%d]", i), p)
 	}
@@ -241,6 +243,7 @@ func (c *compiler) accounts(cfg Config) {
 		}
 		names := cfg.ProviderNames[a.ID]
 		x.by[string(a.ID)], x.by[fold(a.Name)] = i, i
+		x.names.add(a.Name)
 		x.all = append(x.all, account{
 			Account: a,
 			saml:    c.providerARN(a, "saml-provider", samlProviderName, cmp.Or(names.SAML, cfg.SAMLProviderName, "rolegate"), "aws.saml.provider"),
@@ -321,6 +324,7 @@ func (c *compiler) role(path string, i int, r Role) {
 	ro := role{Role: r}
 	ro.tags = c.tags(path, r)
 	c.e.roles[i] = ro
+	c.e.roleList.add(r.Name)
 	c.e.roleNames[key] = append(c.e.roleNames[key], i)
 }
 
@@ -417,7 +421,7 @@ func (c *compiler) ruleAccounts(path string, r Rule) []int {
 	}
 	out := []int{} // not nil, which would let a pattern name any account
 	for j, entry := range r.Accounts {
-		found, err := c.e.accounts.selects(entry)
+		found, err := c.e.accounts.selects(entry, c.near)
 		at := fmt.Sprintf("%s.accounts[%d]", path, j)
 		switch {
 		case err != nil:
@@ -436,7 +440,7 @@ func (c *compiler) ruleRoles(path string, r Rule) []int {
 	for j, name := range r.Roles {
 		found := c.e.roleNames[fold(name)]
 		if len(found) == 0 {
-			c.problem(fmt.Sprintf("%s.roles[%d]", path, j), "there is no role %q%s", name, nearest(name, c.e.roleList()))
+			c.problem(fmt.Sprintf("%s.roles[%d]", path, j), "there is no role %q%s", name, c.near.nearest(name, &c.e.roleList))
 		}
 		out = append(out, found...)
 	}

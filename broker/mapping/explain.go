@@ -15,15 +15,20 @@ func (e *Engine) Explain(ctx context.Context, id broker.Identity) (broker.Explan
 	if err != nil {
 		return broker.Explanation{}, err
 	}
+	return e.explain(ctx, p)
+}
+
+func (e *Engine) explain(ctx context.Context, p *person) (broker.Explanation, error) {
 	out := broker.Explanation{Rules: make([]broker.RuleResult, len(e.rules))}
 	granted := map[grant][]string{}
 	for i := range e.rules {
-		if err := ctx.Err(); err != nil {
-			return broker.Explanation{}, fmt.Errorf("mapping: evaluation ended: %w", err)
-		}
 		r, res := &e.rules[i], &out.Rules[i]
 		res.Rule = r.Name
-		for _, g := range e.judge(r, p, res) {
+		gives, err := e.judge(ctx, r, p, res)
+		if err != nil {
+			return broker.Explanation{}, err
+		}
+		for _, g := range gives {
 			granted[g] = append(granted[g], r.Name)
 			res.Grants = append(res.Grants, e.id(g))
 		}
@@ -81,11 +86,34 @@ func list(groups []string, word string) string {
 	return noun + quoted[0]
 }
 
-// sentence joins notes into one sentence, or returns otherwise.
-func sentence(notes []string, otherwise string) string {
-	if len(notes) == 0 {
+// maxNotes bounds the notes of one rule that are written, and so what is
+// computed for them.
+const maxNotes = 5
+
+// notes are what else there is to say about a rule, the first of them in words.
+type notes struct {
+	first []string
+	more  int
+}
+
+func (n *notes) wants() bool { return len(n.first) < maxNotes }
+
+func (n *notes) add(text string) {
+	if n.wants() {
+		n.first = append(n.first, text)
+	} else {
+		n.more++
+	}
+}
+
+// sentence joins the notes into one sentence, or returns otherwise.
+func (n *notes) sentence(otherwise string) string {
+	if len(n.first) == 0 {
 		return otherwise
 	}
-	s := strings.Join(notes[:min(len(notes), 5)], "; ")
+	s := strings.Join(n.first, "; ")
+	if n.more > 0 {
+		s += fmt.Sprintf("; and %d more", n.more)
+	}
 	return strings.ToUpper(s[:1]) + s[1:] + "."
 }

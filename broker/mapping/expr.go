@@ -140,10 +140,18 @@ func describe(issues *cel.Issues) string {
 	if m := unknownField.FindStringSubmatch(msg); m != nil {
 		msg = "identity is not a value by itself; it has the fields " + strings.Join(fieldNames(), ", ")
 		if m[1] != "" {
-			msg = fmt.Sprintf("identity has no field %q%s; it has %s", m[1], nearest(m[1], fieldNames()), strings.Join(fieldNames(), ", "))
+			msg = fmt.Sprintf("identity has no field %q%s; it has %s", m[1], newSpeller().nearest(m[1], fieldList()), strings.Join(fieldNames(), ", "))
 		}
 	}
 	return fmt.Sprintf("%s (line %d, column %d of the expression)", msg, at.Line(), at.Column()+1)
+}
+
+func fieldList() *nameList {
+	var l nameList
+	for _, name := range fieldNames() {
+		l.add(name)
+	}
+	return &l
 }
 
 func fieldNames() []string {

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"context"
-	"fmt"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -29,15 +28,15 @@ func (e *Engine) Missing(ctx context.Context, id broker.Identity, accountName, r
 	}
 	var out []broker.RuleResult
 	for i := range e.rules {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("mapping: evaluation ended: %w", err)
-		}
 		r := &e.rules[i]
 		if !r.covers(account, roles) || len(out) == maxMissing {
 			continue
 		}
 		res := broker.RuleResult{Rule: r.Name}
-		gives := e.judge(r, p, &res)
+		gives, err := e.judge(ctx, r, p, &res)
+		if err != nil {
+			return nil, err
+		}
 		if slices.ContainsFunc(gives, func(g grant) bool { return g.account == account && slices.Contains(roles, g.role) }) {
 			continue
 		}
@@ -53,10 +52,10 @@ func (e *Engine) Missing(ctx context.Context, id broker.Identity, accountName, r
 
 // covers reports whether the rule could name the account and one of the roles.
 func (r *rule) covers(account int, roles []int) bool {
-	if r.accounts != nil && !slices.Contains(r.accounts, account) {
+	if r.accounts != nil && !holds(r.accounts, account) {
 		return false
 	}
-	return r.roles == nil || slices.ContainsFunc(roles, func(i int) bool { return slices.Contains(r.roles, i) })
+	return r.roles == nil || slices.ContainsFunc(roles, func(i int) bool { return holds(r.roles, i) })
 }
 
 // groupFor returns a group name that fits the pattern and names the account and

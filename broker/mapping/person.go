@@ -40,6 +40,7 @@ type person struct {
 
 	zones map[*time.Location]cel.Activation
 	roles map[int]roleView
+	near  *speller
 	spent uint64
 }
 
@@ -53,7 +54,7 @@ func newPerson(id *broker.Identity, now time.Time) (*person, error) {
 		id: id, now: now.Truncate(time.Minute), groups: make(map[string]struct{}, len(id.Groups)),
 		subject: types.String(id.Subject.ID), provider: types.String(id.Subject.Provider),
 		username: types.String(id.Username), email: types.String(id.Email), mfa: types.Bool(id.MFA),
-		claims: claimsValue(id.Claims), zones: map[*time.Location]cel.Activation{}, roles: map[int]roleView{},
+		claims: claimsValue(id.Claims), zones: map[*time.Location]cel.Activation{}, roles: map[int]roleView{}, near: newSpeller(),
 	}
 	for _, g := range id.Groups {
 		p.groups[g] = struct{}{}

@@ -54,11 +54,12 @@ func parseSelector(s string) ([]term, error) {
 
 // accountIndex finds accounts by what a rule or a group name calls them.
 type accountIndex struct {
-	all []account
-	by  map[string]int // id, and folded name
+	all   []account
+	by    map[string]int // id, and folded name
+	names nameList
 }
 
-func (x accountIndex) find(s string) (int, bool) {
+func (x *accountIndex) find(s string) (int, bool) {
 	i, ok := x.by[fold(s)]
 	return i, ok
 }
@@ -66,7 +67,7 @@ func (x accountIndex) find(s string) (int, bool) {
 // selects returns the accounts of one entry of Rule.Accounts, in configured
 // order. A name that does not exist is an error; a selector may select none, as
 // accounts come and go.
-func (x accountIndex) selects(entry string) ([]int, error) {
+func (x *accountIndex) selects(entry string, near *speller) ([]int, error) {
 	if len(entry) > maxSelector {
 		return nil, fmt.Errorf("is longer than %d bytes", maxSelector)
 	}
@@ -76,7 +77,7 @@ func (x accountIndex) selects(entry string) ([]int, error) {
 	var terms []term
 	if entry != "*" {
 		if !strings.Contains(entry, "=") {
-			return nil, fmt.Errorf("there is no account %q%s", entry, nearest(entry, x.names()))
+			return nil, fmt.Errorf("there is no account %q%s", entry, near.nearest(entry, &x.names))
 		}
 		var err error
 		if terms, err = parseSelector(entry); err != nil {
@@ -90,51 +91,4 @@ func (x accountIndex) selects(entry string) ([]int, error) {
 		}
 	}
 	return out, nil
-}
-
-func (x accountIndex) names() []string {
-	out := make([]string, 0, len(x.all))
-	for _, a := range x.all {
-		out = append(out, a.Name)
-	}
-	return out
-}
-
-// nearest returns `; did you mean "x"?` for the closest candidate within two
-// edits, or nothing.
-func nearest(s string, candidates []string) string {
-	best, at := 3, ""
-	for _, c := range candidates {
-		if d := distance(fold(s), fold(c), best); d < best && d < len(c) {
-			best, at = d, c
-		}
-	}
-	if at == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", at)
-}
-
-// distance is the edit distance of a and b, or limit if it is not smaller.
-func distance(a, b string, limit int) int {
-	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }
