@@ -81,6 +81,15 @@ func TestProblems(t *testing.T) {
 			c.Roles[2].Name, c.Roles[2].Via = "Deploy", "magic"
 			c.Rules = nil
 		}, []string{"roles[0].name", "roles[0].iam_role", "roles[0].require.max_auth_age", "roles[1].max_duration", "roles[2].via"}},
+		{"attack: names that steer a terminal", func(c *mapping.Config) {
+			c.Accounts[0].Name, c.Accounts[1].Name, c.Rules = "a\nb", "a\u202eb", []mapping.Rule{{Name: "a\x1b]0;b", When: "true", Accounts: []string{"*"}, Roles: []string{"Admin"}}}
+		}, []string{"accounts[0].name", "accounts[1].name", "rules[0].name"}},
+		{"attack: names that a shell carries out", func(c *mapping.Config) {
+			for i, name := range []string{"Admin$(touch x)", "`id`", "a b", "--config=x"} {
+				c.Roles[i].Name = name
+			}
+			c.Rules = nil
+		}, []string{"roles[0].name: \"Admin$(touch x)\" cannot be the name of a role.", "roles[1].name", "roles[2].name", "roles[3].name"}},
 		{"one name, one via, twice", func(c *mapping.Config) { c.Roles[1].Name = "ADMIN"; c.Rules = nil }, []string{"roles[1].name: another role with via saml"}},
 		{"tags", func(c *mapping.Config) {
 			c.Roles[0].SessionTags = map[string]string{"": "'x'", "AWS:x": "'x'", "a#b": "'x'", "team": "'x'", "Team": "'x'", "empty": "", "list": "identity.groups", strings.Repeat("k", 129): "'x'"}

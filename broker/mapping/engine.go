@@ -115,6 +115,8 @@ func New(cfg Config) (*Engine, error) {
 		switch {
 		case strings.TrimSpace(r.Name) == "":
 			c.problem(path+".name", "a name is needed: it tells people why they have a role")
+		case strings.ContainsFunc(r.Name, broker.Breaks):
+			c.problem(path+".name", "%q holds control characters", r.Name)
 		case names[r.Name]:
 			c.problem(path+".name", "another rule has the name %q", r.Name)
 		}
@@ -234,7 +236,7 @@ func (c *compiler) accounts(cfg Config) {
 			c.problem(path+".name", "looks like the id of another account")
 		} else if _, taken := x.by[fold(a.Name)]; taken {
 			c.problem(path+".name", "another account has the name %q (capitals make no difference)", a.Name)
-		} else if a.Name != strings.TrimSpace(a.Name) || a.Name == "*" {
+		} else if a.Name != strings.TrimSpace(a.Name) || a.Name == "*" || strings.ContainsFunc(a.Name, broker.Breaks) {
 			c.problem(path+".name", "%q cannot be a name", a.Name)
 		}
 		a.Partition = cmp.Or(a.Partition, broker.PartitionAWS)
@@ -291,8 +293,8 @@ func (c *compiler) role(path string, i int, r Role) {
 	r.MaxDuration = cmp.Or(r.MaxDuration, time.Hour)
 	key := fold(r.Name)
 	switch {
-	case strings.TrimSpace(r.Name) == "" || r.Name != strings.TrimSpace(r.Name):
-		c.problem(path+".name", "a name without spaces around it is needed")
+	case broker.ValidRoleName(r.Name) != nil:
+		c.problem(path+".name", "%s %s", broker.Message(broker.ValidRoleName(r.Name)), broker.Remedy(broker.ValidRoleName(r.Name)))
 	case slices.ContainsFunc(c.e.roleNames[key], func(j int) bool { return c.e.roles[j].Via == r.Via }):
 		c.problem(path+".name", "another role with via %s has the name %q (capitals make no difference)", r.Via, r.Name)
 	}

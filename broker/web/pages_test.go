@@ -386,18 +386,32 @@ func TestRegionsAreEscaped(t *testing.T) {
 }
 
 // TestAWSProfile ensures that the page offers a profile that holds no keys,
-// before any are asked for, and that a role's name stays one word of it.
+// before any are asked for.
 func TestAWSProfile(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
-	h.aws.assignments = []broker.Assignment{assignment("111122223333", "Production EU", "Admin"), assignment("111122223333", "x", "a b\n[default]\"\\")}
+	h.aws.assignments = []broker.Assignment{assignment("111122223333", "Production EU", "Admin"), assignment("111122223333", "x $(id)\n[default]", "Read+Only")}
 	for i, want := range []string{
 		"[profile Production-EU-Admin]\ncredential_process = rolegate credentials 111122223333 Admin\n",
-		"[profile x-a-b-default]\ncredential_process = rolegate credentials 111122223333 &#34;a b[default]&#34;\n",
+		"[profile x-id-default--Read-Only]\ncredential_process = rolegate credentials 111122223333 Read&#43;Only\n",
 	} {
 		h.get("/credentials?assignment="+url.QueryEscape(string(h.aws.assignments[i].ID))).want(t, http.StatusOK, want)
 	}
 	if h.aws.assumed > 0 {
 		t.Error("keys were asked for")
+	}
+}
+
+// TestAttackRoleNameInTheProfile ensures that the page offers no line that runs
+// what a role is called.
+func TestAttackRoleNameInTheProfile(t *testing.T) {
+	h := newHouse(t)
+	h.signIn()
+	for _, role := range []string{"Admin$(touch x)", "Admin`id`", "a b\n[default]\"\\", "--config=x", "a;b"} {
+		h.aws.assignments = []broker.Assignment{assignment("111122223333", "x", role)}
+		a := h.get("/credentials?assignment=" + url.QueryEscape(string(h.aws.assignments[0].ID)))
+		if a.want(t, http.StatusOK); strings.Contains(a.body, "credential_process") {
+			t.Errorf("%q: %s", role, a.body)
+		}
 	}
 }

@@ -107,25 +107,17 @@ func (p *program) awsConfig() (string, error) {
 
 // credentialProgram is what credential_process runs: the small program beside
 // this one, or this one.
-func credentialProgram() (string, error) {
+func credentialProgram() ([]string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("where is this program: %w", err)
+		return nil, fmt.Errorf("where is this program: %w", err)
 	}
 	small := filepath.Join(filepath.Dir(self), "rolegate-credentials")
 	if runtime.GOOS == "windows" {
 		small += ".exe"
 	}
 	if info, err := os.Stat(small); err == nil && info.Mode().IsRegular() {
-		return word(small), nil
+		return []string{small}, nil
 	}
-	return word(self) + " credentials", nil
-}
-
-// word quotes a path with blanks, as AWS clients split a command.
-func word(path string) string {
-	if strings.ContainsAny(path, " \t") {
-		return `"` + path + `"`
-	}
-	return path
+	return []string{self, "credentials"}, nil
 }

@@ -92,7 +92,7 @@ func (p *program) printVariables(uri, file string) error {
 	if p.json {
 		return p.printJSON(map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file})
 	}
-	_, err := fmt.Fprintf(p.stdout, "export AWS_CONTAINER_CREDENTIALS_FULL_URI=%s\nexport AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE='%s'\n", uri, file)
+	_, err := fmt.Fprintf(p.stdout, "export AWS_CONTAINER_CREDENTIALS_FULL_URI=%s\nexport AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=%s\n", uri, client.ShellWord(file))
 	return err
 }
 

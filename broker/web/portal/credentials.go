@@ -111,21 +111,15 @@ func profileName(a broker.Assignment) string {
 	return strings.Trim(profileUnsafe.ReplaceAllString(a.Account.Name+"-"+a.Role, "-"), "-")
 }
 
-// plainRole is a role's name that AWS clients take as one word; IAM has no other.
-var plainRole = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`)
-
 // configProfile is a profile that holds no secret: AWS clients ask the command
-// line for keys whenever they need some.
+// line for keys whenever they need some, most of them through a shell. It is
+// empty for a role whose name is not fit for one, which no configuration gives.
 func configProfile(a broker.Assignment) Snippet {
-	role := a.Role
-	if !plainRole.MatchString(role) {
-		role = `"` + strings.NewReplacer(`"`, "", `\`, "", "\n", "", "\r", "").Replace(role) + `"`
+	out := Snippet{ID: "profile", Name: "AWS profile", Hint: "Add to ~/.aws/config: no keys in a file, fresh ones by themselves. Needs the command line and rolegate login."}
+	if broker.ValidRoleName(a.Role) == nil {
+		out.Text = fmt.Sprintf("[profile %s]\ncredential_process = rolegate credentials %s %s\n", profileName(a), a.Account.ID, a.Role)
 	}
-	name := profileName(a)
-	return Snippet{
-		"profile", "AWS profile", "Add to ~/.aws/config: no keys in a file, fresh ones by themselves. Needs the command line and rolegate login.",
-		fmt.Sprintf("[profile %s]\ncredential_process = rolegate credentials %s %s\n", name, a.Account.ID, role),
-	}
+	return out
 }
 
 var profileUnsafe = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)

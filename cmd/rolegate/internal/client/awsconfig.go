@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -26,9 +28,9 @@ const (
 type Profiles struct {
 	Path    string // of the AWS config file
 	Region  string
-	Prefix  string // of profile names
-	Program string // for credential_process
-	SSO     string // name of the sso-session; "" writes credential_process
+	Prefix  string   // of profile names
+	Program []string // for credential_process: the program's path and what it is told before account and role
+	SSO     string   // name of the sso-session; "" writes credential_process
 	Server  string
 }
 
@@ -63,7 +65,10 @@ func (p Profiles) Plan(all []api.Assignment) (Change, error) {
 	if err != nil {
 		return c, err
 	}
-	block, names := p.block(all)
+	block, names, err := p.block(all)
+	if err != nil {
+		return c, err
+	}
 	c.Names = names
 	outside := map[string]bool{}
 	for _, s := range sections(head + "\n" + tail) {
@@ -124,7 +129,7 @@ func sections(text string) []string {
 	return out
 }
 
-func (p Profiles) block(all []api.Assignment) (string, []string) {
+func (p Profiles) block(all []api.Assignment) (string, []string, error) {
 	var b strings.Builder
 	var names []string
 	known := map[string]bool{}
@@ -150,21 +155,53 @@ func (p Profiles) block(all []api.Assignment) (string, []string) {
 		if p.SSO != "" {
 			fmt.Fprintf(&b, "sso_session = %s\nservices = %s\nsso_account_id = %s\nsso_role_name = %s\n", p.SSO, p.SSO, a.Account.ID, a.Role)
 		} else {
-			fmt.Fprintf(&b, "credential_process = %s %s %s\n", p.Program, a.Account.ID, quote(a.Role))
+			line, err := command(append(slices.Clone(p.Program), string(a.Account.ID), a.Role), runtime.GOOS == "windows")
+			if err != nil {
+				return "", nil, err
+			}
+			fmt.Fprintf(&b, "credential_process = %s\n", line)
 		}
 		fmt.Fprintf(&b, "region = %s\n", p.Region)
 	}
 	b.WriteString(blockEnd + "\n")
-	return b.String(), names
+	return b.String(), names, nil
 }
 
-// quote writes a word as AWS clients split them, if it needs quoting.
-func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\"'\\#;$&|<>()`*?[]{}~") {
+// plainWord is a word that means itself to every shell.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@+=:,./-]+$`)
+
+// ShellWord writes s as one word of a POSIX shell, and of clients that split a
+// line as such a shell does.
+func ShellWord(s string) string {
+	if plainWord.MatchString(s) {
 		return s
 	}
-	return `"` + strings.NewReplacer(`"`, "", `\`, `\\`).Replace(s) + `"`
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
+
+// command writes words as AWS clients run them: most hand the line to sh -c, or
+// to cmd.exe on Windows, and the others split it. CodeConflict for a path that
+// cannot be written so.
+func command(words []string, windows bool) (string, error) {
+	out := make([]string, 0, len(words))
+	for _, w := range words {
+		cannot := strings.ContainsFunc(w, broker.Breaks) || strings.Contains(w, " #") || strings.Contains(w, " ;") // comments, to some clients
+		switch {
+		case cannot || windows && strings.ContainsAny(w, `"%`):
+			return "", broker.Errorf(broker.CodeConflict, "AWS clients cannot run a program at %q.", w).
+				Fix("Move rolegate to a folder with a plainer name.")
+		case windows && !plainWindows.MatchString(w):
+			out = append(out, `"`+w+`"`)
+		case windows:
+			out = append(out, w)
+		default:
+			out = append(out, ShellWord(w))
+		}
+	}
+	return strings.Join(out, " "), nil
+}
+
+var plainWindows = regexp.MustCompile(`^[A-Za-z0-9_@+=:,./\\-]+$`)
 
 // Write keeps the file as it was beside it and replaces it whole. Nothing is
 // written when nothing changes. CodeConflict when the file changed meanwhile or

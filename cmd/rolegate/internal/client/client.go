@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
@@ -171,11 +170,6 @@ func (c *Client) failed(resp *http.Response, b []byte) error {
 	return out
 }
 
-// breaks reports what ends a line, or steers a terminal.
-func breaks(r rune) bool {
-	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-}
-
 // said is foreign text that fits a terminal: one line, nothing that moves the
 // cursor.
 func said(s string) string { return broker.CleanLabel(s, 1000) }
@@ -323,10 +317,13 @@ func (c *Client) Assignments(ctx context.Context) ([]api.Assignment, error) {
 }
 
 // plain refuses names that no rolegate server gives: they are written to
-// terminals and to the AWS config file, where a line break begins a setting.
+// terminals and to the AWS config file, where a line break begins a setting, and
+// the role's reaches a shell.
 func plain(all []api.Assignment) error {
 	for _, a := range all {
-		if _, err := broker.ParseAccountID(string(a.Account.ID)); err != nil || a.Role == "" || strings.ContainsFunc(a.Role+a.Account.Name, breaks) {
+		_, err := broker.ParseAccountID(string(a.Account.ID))
+		err = errors.Join(err, broker.ValidRoleName(a.Role))
+		if err != nil || strings.ContainsFunc(a.Account.Name, broker.Breaks) {
 			return broker.Errorf(broker.CodeUnavailable, "The server's list of roles holds a name that cannot be one.").
 				Fix("Check the address of the server.").Because(fmt.Errorf("account %q %q, role %q", a.Account.ID, a.Account.Name, a.Role))
 		}

@@ -469,8 +469,8 @@ func TestProfilesKeepTheRest(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
 				t.Fatal(err)
 			}
-			p := client.Profiles{Path: path, Region: "r", Program: "/bin/x", Server: "https://s"}
-			for _, all := range [][]api.Assignment{roles("prod/Admin"), roles("prod/Admin", "a b/R o"), nil, roles("x/Y")} {
+			p := client.Profiles{Path: path, Region: "r", Program: []string{"/bin/x"}, Server: "https://s"}
+			for _, all := range [][]api.Assignment{roles("prod/Admin"), roles("prod/Admin", "a b/R-o"), nil, roles("x/Y")} {
 				c, err := p.Plan(all)
 				if err != nil {
 					t.Fatal(err)
@@ -511,7 +511,7 @@ func TestProfilesGrowWithTheRoles(t *testing.T) {
 				after = append(after, fmt.Sprintf("account-%d/ReadOnly", i))
 			}
 		}
-		p := client.Profiles{Path: filepath.Join(t.TempDir(), "config"), Region: "r", Program: "/bin/x", Server: "https://s"}
+		p := client.Profiles{Path: filepath.Join(t.TempDir(), "config"), Region: "r", Program: []string{"/bin/x"}, Server: "https://s"}
 		c, err := p.Plan(roles(before...))
 		if err != nil || len(c.Diff) != 4*n+1 || c.Write() != nil {
 			t.Fatal(len(c.Diff), err)
@@ -536,7 +536,7 @@ func TestProfilesGrowWithTheRoles(t *testing.T) {
 // TestProfilesRace ensures that a change by another program is not overwritten.
 func TestProfilesRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
-	p := client.Profiles{Path: path, Region: "r", Program: "/bin/x"}
+	p := client.Profiles{Path: path, Region: "r", Program: []string{"/bin/x"}}
 	c, err := p.Plan(roles("prod/Admin"))
 	if err != nil {
 		t.Fatal(err)

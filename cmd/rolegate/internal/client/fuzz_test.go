@@ -95,7 +95,7 @@ func FuzzProfiles(f *testing.F) {
 			if err := os.WriteFile(path, text, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			return client.Profiles{Path: path, Region: "r", Program: "/bin/x", Server: "https://s"}.Plan(all)
+			return client.Profiles{Path: path, Region: "r", Program: []string{"/bin/x"}, Server: "https://s"}.Plan(all)
 		}
 		all := []api.Assignment{{ID: "1", Account: broker.Account{ID: "111122223333", Name: account}, Role: role}}
 		c, err := plan(file, all)

@@ -56,7 +56,8 @@ func (c *Client) keepNames(all []api.Assignment) {
 // at once. The names of somebody who was signed in before do not stay.
 func (c *Client) learnNames(ctx context.Context, s Session) {
 	var out api.Assignments
-	if err := c.call(ctx, request{method: http.MethodGet, url: s.Server + api.PathAssignments, token: s.AccessToken}, &out); err != nil {
+	err := c.call(ctx, request{method: http.MethodGet, url: s.Server + api.PathAssignments, token: s.AccessToken}, &out)
+	if err != nil || plain(out.Assignments) != nil {
 		_ = remove(c.home.path(namesFile)) // it does not open with the new key anyhow
 		return
 	}

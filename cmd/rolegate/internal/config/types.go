@@ -182,7 +182,7 @@ type ProviderNames struct {
 
 // Role is an IAM role under rolegate's name for it.
 type Role struct {
-	Name              string            `yaml:"name" jsonschema:"required"`
+	Name              string            `yaml:"name" jsonschema:"required" jsonschema_description:"What people and programs call it: up to 64 letters, digits or _+=,.@-, the first a letter, digit or _."`
 	IAMRole           string            `yaml:"iam_role" jsonschema:"required" jsonschema_description:"Name in IAM, with its path if it has one."`
 	Via               string            `yaml:"via,omitempty" jsonschema:"enum=saml,enum=oidc,enum=idp_token"`
 	MaxDuration       Duration          `yaml:"max_duration,omitempty" jsonschema_description:"Longest role session, 15m to 12h, default 1h."`
