@@ -17,17 +17,7 @@ import (
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
-	"github.com/rolegate/rolegate/broker/web/admin"
 	"github.com/rolegate/rolegate/broker/web/idp"
-)
-
-// The limits of request bodies.
-const (
-	maxBody    = 64 << 10
-	maxACSBody = 5 << 18 // a SAML response of 1 MiB of base64, form-encoded
-
-	// maxCandidate is for a configuration to simulate.
-	maxCandidate = 1 << 20
 )
 
 // Middleware wraps a handler.
@@ -53,7 +43,6 @@ func (s *Server) middleware(public *url.URL) (http.Handler, error) {
 		s.logAccess, // sees the status that every other one decided
 		s.recoverer, // inside the log, so that a panic has its line; outside of all that may panic
 		s.headers,   // before anything that answers
-		s.limitBody, // before anything that reads
 		protect,     // refuses cross-site writes before a handler sees them
 	)(http.HandlerFunc(s.route)), nil
 }
@@ -248,20 +237,6 @@ func (s *Server) headers(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) limitBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		limit := int64(maxBody)
-		if strings.HasPrefix(r.URL.Path, "/saml/") {
-			limit = maxACSBody
-		}
-		if r.URL.Path == admin.SimulatePath {
-			limit = maxCandidate
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
-		next.ServeHTTP(w, r)
-	})
-}
-
 // crossOrigin refuses unsafe methods from other origins, but for what identity
 // providers send, which is cross-site by nature: the SAML answer, guarded by
 // state and binding, and requests to end sessions, guarded by their signature.
@@ -280,30 +255,28 @@ func (s *Server) crossOrigin(public *url.URL) (Middleware, error) {
 }
 
 // handle registers a handler on the mux. Errors are rendered here and nowhere
-// else; a form that cannot be read or is too large never reaches h.
+// else; a form that cannot be read or is too large never reaches h. Nothing has
+// read the body before.
 func (s *Server) handle(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 	s.patterns = append(s.patterns, pattern)
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		requestFrom(r.Context()).pattern = pattern
-		err := parseForm(r)
-		if err == nil {
-			err = h(w, r)
-		}
-		if err != nil {
+		if err := s.serve(w, r, pattern, h); err != nil {
 			s.renderError(w, r, err)
 		}
 	})
 }
 
-// parseForm reads the body of an HTML form. Files are never part of ours.
-func parseForm(r *http.Request) error {
-	if r.Method != http.MethodPost || strings.HasPrefix(r.URL.Path, "/api/") {
-		return nil
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, pattern string, h func(http.ResponseWriter, *http.Request) error) error {
+	done, err := s.admit(w, r, pattern)
+	if err != nil {
+		return err
 	}
-	if err := r.ParseForm(); err != nil {
-		return broker.Errorf(broker.CodeInvalid, "This form cannot be read.").Fix("Go back and try again.").Because(err)
+	defer done()
+	if err := s.parseForm(r); err != nil {
+		return err
 	}
-	return nil
+	return h(w, r)
 }
 
 // route serves the mux, with pages of our own where it has only a status.

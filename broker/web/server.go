@@ -134,6 +134,7 @@ func checkOrigin(o string) error {
 type Server struct {
 	c        Config
 	sessions *cookie.Manager
+	bodies   *bodyGate
 	pages    *page.Set
 	assets   *static.Assets
 	mux      *http.ServeMux
@@ -171,7 +172,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		c: c, pages: pages, assets: assets, mux: http.NewServeMux(), https: u.Scheme == "https",
-		sessions: cookie.NewManager(c.Access, u.Scheme == "https"),
+		sessions: cookie.NewManager(c.Access, u.Scheme == "https"), bodies: newBodyGate(),
 	}
 	if s.fallback, err = pages.Bytes(newErrorPage(http.StatusInternalServerError, errFallback, fallbackTrace)); err != nil {
 		return nil, err
