@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rolegate/rolegate/broker"
@@ -142,6 +143,8 @@ type Server struct {
 	https    bool
 	fallback []byte // the error page, rendered at start
 	patterns []string
+
+	notUnderstood sync.Once // what a trusted proxy says of its client
 }
 
 // Patterns lists every mounted route.

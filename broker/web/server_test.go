@@ -228,28 +228,63 @@ func TestAccessLog(t *testing.T) {
 }
 
 // TestRemote ensures that forwarded addresses are believed of trusted proxies
-// only.
+// only, in every form that proxies write them.
 func TestRemote(t *testing.T) {
-	for _, row := range []struct{ name, peer, forwarded, want string }{
-		{"nobody forwards", "198.51.100.7:1", "", "198.51.100.7"},
-		{"anybody claims", "198.51.100.7:1", "203.0.113.9", "198.51.100.7"},
-		{"proxy", "10.0.0.1:1", "203.0.113.9", "203.0.113.9"},
-		{"proxy, claimed before", "10.0.0.1:1", "127.0.0.1, 203.0.113.9", "203.0.113.9"},
-		{"two proxies", "10.0.0.1:1", "203.0.113.9, 10.0.0.2", "203.0.113.9"},
-		{"proxy with nonsense", "10.0.0.1:1", "203.0.113.9, <script>", "10.0.0.1"},
-		{"proxy says nothing", "10.0.0.1:1", "", "10.0.0.1"},
-		{"mapped proxy", "[::ffff:10.0.0.1]:1", "203.0.113.9", "203.0.113.9"},
+	const xff, rfc = "X-Forwarded-For", "Forwarded"
+	for _, row := range []struct {
+		name, peer string
+		headers    [][2]string
+		want       string
+		warns      bool
+	}{
+		{"nobody forwards", "198.51.100.7:1", nil, "198.51.100.7", false},
+		{"attack: anybody claims", "198.51.100.7:1", [][2]string{{xff, "203.0.113.9"}, {rfc, "for=203.0.113.9"}}, "198.51.100.7", false},
+		{"proxy", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9"}}, "203.0.113.9", false},
+		{"attack: proxy, claimed before", "10.0.0.1:1", [][2]string{{xff, "127.0.0.1, 203.0.113.9"}}, "203.0.113.9", false},
+		{"two proxies", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9, 10.0.0.2"}}, "203.0.113.9", false},
+		{"proxy with nonsense", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9, <script>"}}, "10.0.0.1", true},
+		{"two proxies, then nonsense", "10.0.0.1:1", [][2]string{{xff, "nonsense, 10.0.0.2"}}, "10.0.0.2", true},
+		{"proxy says nothing", "10.0.0.1:1", nil, "10.0.0.1", false},
+		{"mapped proxy", "[::ffff:10.0.0.1]:1", [][2]string{{xff, "203.0.113.9"}}, "203.0.113.9", false},
+		{"mapped client", "10.0.0.1:1", [][2]string{{xff, "::ffff:203.0.113.9"}}, "203.0.113.9", false},
+		{"port", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9:51234"}}, "203.0.113.9", false},
+		{"port, two proxies", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9:51234, 10.0.0.4"}}, "203.0.113.9", false},
+		{"port of a proxy", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9, 10.0.0.4:80"}}, "203.0.113.9", false},
+		{"IPv6", "10.0.0.1:1", [][2]string{{xff, "2001:DB8::1"}}, "2001:db8::1", false},
+		{"IPv6 in brackets", "10.0.0.1:1", [][2]string{{xff, "[2001:db8::1]"}}, "2001:db8::1", false},
+		{"IPv6 in brackets, port", "10.0.0.1:1", [][2]string{{xff, "[2001:db8::1]:51234"}}, "2001:db8::1", false},
+		{"IPv6 with a zone", "10.0.0.1:1", [][2]string{{xff, "fe80::1%eth0"}}, "fe80::1", false},
+		{"attack: half a bracket", "10.0.0.1:1", [][2]string{{xff, "[2001:db8::1"}}, "10.0.0.1", true},
+		{"attack: an endless port", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9:512345"}}, "10.0.0.1", true},
+		{"spaces and empty hops", "10.0.0.1:1", [][2]string{{xff, " ,  203.0.113.9  ,, \t"}}, "203.0.113.9", false},
+		{"several headers", "10.0.0.1:1", [][2]string{{xff, "192.0.2.1"}, {xff, "203.0.113.9"}}, "203.0.113.9", false},
+		{"several headers, the last a proxy", "10.0.0.1:1", [][2]string{{xff, "203.0.113.9"}, {xff, "10.0.0.2"}}, "203.0.113.9", false},
+		{"unknown", "10.0.0.1:1", [][2]string{{xff, "unknown"}}, "10.0.0.1", true},
+		{"RFC 7239", "10.0.0.1:1", [][2]string{{rfc, "for=203.0.113.9;proto=https;by=10.0.0.1"}}, "203.0.113.9", false},
+		{"RFC 7239, quoted, with port", "10.0.0.1:1", [][2]string{{rfc, `proto=https; For="203.0.113.9:4711"`}}, "203.0.113.9", false},
+		{"RFC 7239, IPv6", "10.0.0.1:1", [][2]string{{rfc, `for="[2001:db8:cafe::17]:4711"`}}, "2001:db8:cafe::17", false},
+		{"RFC 7239, several", "10.0.0.1:1", [][2]string{{rfc, `for=192.0.2.1, for="203.0.113.9"`}, {rfc, "for=10.0.0.2"}}, "203.0.113.9", false},
+		{"RFC 7239, hidden", "10.0.0.1:1", [][2]string{{rfc, "for=_hidden"}}, "10.0.0.1", true},
+		{"RFC 7239, without for", "10.0.0.1:1", [][2]string{{rfc, "for=192.0.2.1, proto=https"}}, "10.0.0.1", true},
+		{"attack: a comma in quotes", "10.0.0.1:1", [][2]string{{rfc, `for=203.0.113.9;host="a, for=192.0.2.1"`}}, "203.0.113.9", false},
+		{"attack: an open quote", "10.0.0.1:1", [][2]string{{rfc, `for="192.0.2.1`}}, "10.0.0.1", true},
+		{"attack: Forwarded beside the proxy's own header", "10.0.0.1:1", [][2]string{{rfc, "for=192.0.2.1"}, {xff, "203.0.113.9"}}, "203.0.113.9", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h := newHouse(t)
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/healthz", nil)
-			r.RemoteAddr = row.peer
-			if row.forwarded != "" {
-				r.Header.Set("X-Forwarded-For", row.forwarded)
+			for range 2 {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/healthz", nil)
+				r.RemoteAddr = row.peer
+				for _, x := range row.headers {
+					r.Header.Add(x[0], x[1])
+				}
+				h.server.ServeHTTP(httptest.NewRecorder(), r)
 			}
-			h.server.ServeHTTP(httptest.NewRecorder(), r)
 			if !strings.Contains(h.logs.String(), `"remote":"`+row.want+`"`) {
 				t.Errorf("want %s in %s", row.want, h.logs)
+			}
+			if n := strings.Count(h.logs.String(), "is not understood"); (n == 1) != row.warns || n > 1 {
+				t.Errorf("%d warnings in %s", n, h.logs)
 			}
 		})
 	}

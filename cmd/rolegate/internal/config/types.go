@@ -20,7 +20,7 @@ type Config struct {
 	StorePooler       string             `yaml:"store_pooler,omitempty" jsonschema:"enum=none,enum=transaction" jsonschema_description:"transaction: a pooler such as pgbouncer in transaction mode is in between; default none."`
 	Keys              Keys               `yaml:"keys,omitempty"`
 	TLS               *TLS               `yaml:"tls,omitempty" jsonschema_description:"Serve HTTPS here; without it a proxy must."`
-	TrustedProxies    []string           `yaml:"trusted_proxies,omitempty" jsonschema_description:"Networks whose X-Forwarded-For is believed."`
+	TrustedProxies    []string           `yaml:"trusted_proxies,omitempty" jsonschema_description:"Networks of the proxies whose X-Forwarded-For, or else Forwarded, is believed."`
 	Session           Session            `yaml:"session,omitempty"`
 	IdentityProviders []IdentityProvider `yaml:"identity_providers" jsonschema:"required"`
 	Accounts          []Account          `yaml:"accounts" jsonschema:"required"`
