@@ -77,6 +77,27 @@ func factorPages(t *testing.T, h *house, look func(name string, a answer)) {
 	look("factor", h.post("/mfa/passkey", url.Values{"id": {hostile}, "answer": {hostile}}))
 }
 
+// enrolled signs in as a person with a second factor of rolegate's, whose codes
+// the function it returns gives.
+func (h *house) enrolled() func() string {
+	h.t.Helper()
+	h.mfa = false
+	h.signIn()
+	a := h.post("/mfa/enrol/code", url.Values{"name": {"phone"}})
+	id, key := field(h.t, a.body, "id"), strings.ReplaceAll(field(h.t, a.body, "key"), " ", "")
+	code := func() string {
+		c, err := totp.GenerateCode(key, h.clock)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return c
+	}
+	h.post("/mfa/enrol/code/confirm", url.Values{"id": {id}, "name": {"phone"}, "code": {code()}}).want(h.t, http.StatusOK)
+	h.clock = h.clock.Add(time.Minute)
+	h.signIn()
+	return code
+}
+
 // TestFactorPages ensures that the pages work without script from enrolment to
 // removal, that the session's token changes at each proof, that hostile names
 // stay text, and that the answer leads back to the click.

@@ -8,6 +8,7 @@ import (
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/signin"
 	"github.com/rolegate/rolegate/broker/web/cookie"
+	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
@@ -53,7 +54,7 @@ func (f *Federation) Mount(handle Handle) {
 	handle("POST /saml/{idp}/agree", f.agree)
 	handle("GET /saml/{idp}/slo", f.logoutByGet)
 	handle(PatternSLO, f.logoutByPost)
-	handle("GET /oidc/{idp}/callback", f.callback)
+	handle("GET /oidc/{idp}/callback", door.Navigation(f.callback))
 	handle(PatternBackChannel, f.backChannel)
 	handle("GET /oidc/{idp}/signed-out", f.signedOut)
 	f.document(handle, "GET /aws/saml/metadata", "application/samlmetadata+xml", f.c.Documents.Metadata)
@@ -132,6 +133,7 @@ func (f *Federation) failure(id broker.ProviderID, traceID string, err error) er
 type ContinuePage struct {
 	page.Meta
 	Text, Label, Href string
+	Other, OtherHref  string // a second way on, if there is one
 }
 
 // Template names the page.

@@ -62,7 +62,7 @@ func (p *Portal) comeBack(r *http.Request, sess *broker.Session, id broker.Assig
 	}
 	for _, a := range as {
 		if a.ID == id {
-			return p.markEntry(r, access.GoPath(a, d))
+			return markEntry(r, access.GoPath(a, d), direct) // the click was on a form of ours
 		}
 	}
 	return "/"
@@ -83,8 +83,10 @@ func (p *Portal) deepLink(w http.ResponseWriter, r *http.Request, sess *broker.S
 	if err != nil {
 		return err
 	}
-	// Entered comes first: it also takes the note away.
-	if !p.c.Sessions.Entered(w, r, r.URL.RequestURI()) && !direct(r) {
+	// Entered comes first: it also takes the note away. Whoever is redirected here
+	// without it is asked, also behind a form of ours: another site may have led
+	// to the form.
+	if !p.c.Sessions.Entered(w, r, r.URL.RequestURI()) && !opened(r) {
 		return p.c.Pages.Render(w, http.StatusOK, GoPage{
 			Meta: p.meta(sess, "Open the AWS console?", ""), Account: newAccountView(a.Account), Role: newRoleView(&a), Destination: d,
 		})

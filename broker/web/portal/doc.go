@@ -21,5 +21,6 @@
 // themselves. The judgement travels as the parameter "entry" of the return
 // path; it is believed only in a request that did not come from another site
 // ([Portal.returnTo]), is kept in the pending sign-in, and reaches /go as a
-// cookie.
+// cookie. /go itself believes that cookie and what was typed, and asks
+// otherwise: the last hop of a chain does not say where it began.
 package portal

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/factor"
+	"github.com/rolegate/rolegate/broker/web/cookie"
 	"github.com/rolegate/rolegate/broker/web/door"
 	"github.com/rolegate/rolegate/broker/web/page"
 )
@@ -317,6 +318,9 @@ func (p *Portal) enrolled(w http.ResponseWriter, r *http.Request, proven factor.
 		return nil
 	}
 	out := RecoveryPage{Meta: p.meta(proven.Session, "Keep your recovery codes", ""), ReturnTo: to}
+	if _, entered := cookie.SplitEntry(to); entered {
+		out.ReturnTo = door.WithReturn("/signin", to) // which turns the entry into its cookie
+	}
 	for _, c := range proven.RecoveryCodes {
 		out.Codes = append(out.Codes, c.Reveal())
 	}

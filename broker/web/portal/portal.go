@@ -65,7 +65,7 @@ func (p *Portal) Mount(handle Handle) {
 	// Public.
 	handle("GET /signin", p.chooser)
 	handle("POST /signin", p.chooseByEmail)
-	handle("GET /signin/{idp}", p.unlessPrefetch(p.start))
+	handle("GET /signin/{idp}", door.Navigation(p.unlessPrefetch(p.start)))
 	handle("POST /signin/{idp}", p.stepUp)
 	handle("POST /signout", p.signOut)
 	// Signed in.
@@ -90,7 +90,7 @@ func (p *Portal) Mount(handle Handle) {
 func (p *Portal) signedIn(h door.SessionHandler) func(http.ResponseWriter, *http.Request) error {
 	return p.c.Door.SignedIn("/", func(r *http.Request) string {
 		if r.URL.Path == cookie.EntryPath {
-			return p.markEntry(r, r.URL.RequestURI())
+			return markEntry(r, r.URL.RequestURI(), opened)
 		}
 		return r.URL.RequestURI()
 	}, h)

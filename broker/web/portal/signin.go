@@ -35,6 +35,7 @@ type ProviderLink struct{ Name, Href string }
 type ContinuePage struct {
 	page.Meta
 	Text, Label, Href string
+	Other, OtherHref  string // a second way on, if there is one
 }
 
 // Template names the page.
@@ -106,7 +107,13 @@ func continueTo(provider, purpose, href string) ContinuePage {
 	}
 }
 
+// start begins a sign-in. Where the browser has a session already, a link of
+// another site asks before that is replaced: it may be worth more than the new
+// one, with rolegate's own second factor in it.
 func (p *Portal) start(w http.ResponseWriter, r *http.Request) error {
+	if sess, err := p.c.Sessions.Current(r); err == nil && foreign(r) {
+		return p.startAgain(w, r, sess)
+	}
 	x, begun, err := p.begin(w, r, nil)
 	if err != nil {
 		return err
@@ -116,6 +123,19 @@ func (p *Portal) start(w http.ResponseWriter, r *http.Request) error {
 	}
 	door.SeeOther(w, begun.Challenge.URL)
 	return nil
+}
+
+func (p *Portal) startAgain(w http.ResponseWriter, r *http.Request, sess *broker.Session) error {
+	x, err := p.c.Door.Provider(broker.ProviderID(r.PathValue("idp")))
+	if err != nil {
+		return err
+	}
+	to := p.returnTo(r)
+	return p.c.Pages.Render(w, http.StatusOK, ContinuePage{
+		Meta:  p.meta(sess, "You are signed in already", ""),
+		Text:  "A link outside of rolegate wants you to sign in at " + x.Name + " again. That would end the session that you have.",
+		Label: "Keep my session", Href: to, Other: "Sign in again", OtherHref: startPath(x.ID, to),
+	})
 }
 
 // stepUp starts a sign-in that asks for more. The form may ask for anything:
