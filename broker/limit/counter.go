@@ -22,6 +22,9 @@ const (
 // counterKey names a counter, and says whose it is.
 type counterKey struct{ text, by string }
 
+// byAddress is what a counter counts by that everybody at an address shares.
+const byAddress = "address"
+
 func stateKey(k counterKey) string { return "limit/" + k.text }
 
 // counter is what this node knows of one counter: how full it was at a time,

@@ -108,7 +108,7 @@ func (l *Limiter) Allow(ctx context.Context, kind Kind) error {
 		return nil
 	}
 	rate := l.c.Limits[kind]
-	key := counterKey{string(kind) + "/" + clientOf(broker.RequestFrom(ctx).Remote), "address"}
+	key := counterKey{string(kind) + "/" + clientOf(broker.RequestFrom(ctx).Remote), byAddress}
 	return l.count(ctx, kind, key, rate.Address, rate.Per)
 }
 
@@ -158,7 +158,7 @@ func guessKey(kind Kind, who string) counterKey {
 // refuse makes the error, and an event for the first refusal in a while: a flood
 // must not fill the store.
 func (l *Limiter) refuse(ctx context.Context, c *counter, kind Kind, by *broker.Session, wait, per time.Duration) error {
-	err := tooMany(wait)
+	err := tooMany(wait, c.key.by == byAddress || kind == UserCodeAddress)
 	now := l.c.Now()
 	if now.Before(c.told) {
 		return err
@@ -171,9 +171,12 @@ func (l *Limiter) refuse(ctx context.Context, c *counter, kind Kind, by *broker.
 	return err
 }
 
-func tooMany(wait time.Duration) error {
-	err := broker.Errorf(broker.CodeRateLimited, "Too many tries in a short time.").
-		Fix("Wait %s and try again.", inWords(wait))
+func tooMany(wait time.Duration, address bool) error {
+	who := "Nobody else is kept out by this."
+	if address {
+		who = "It holds for everybody who comes by the same network address."
+	}
+	err := broker.Errorf(broker.CodeRateLimited, "Too many tries in a short time.").Fix("Wait %s and try again. %s", inWords(wait), who)
 	err.RetryAfter = wait
 	return err
 }

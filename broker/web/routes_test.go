@@ -136,7 +136,7 @@ func TestTooManyTries(t *testing.T) {
 	for range 2 {
 		h.get("/signin/okta", proxied("203.0.113.5")).want(t, http.StatusSeeOther)
 	}
-	a := h.get("/signin/okta", proxied("203.0.113.5")).want(t, http.StatusTooManyRequests, "Too many tries", "Wait 30 seconds and try again.")
+	a := h.get("/signin/okta", proxied("203.0.113.5")).want(t, http.StatusTooManyRequests, "Too many tries", "Wait 30 seconds and try again.", "everybody who comes by the same network address")
 	if got := a.Header.Get("Retry-After"); got != "30" { // two a minute: there is one again after half of it
 		t.Errorf("Retry-After %q", got)
 	}
@@ -150,7 +150,7 @@ func TestTooManyTries(t *testing.T) {
 		return h.do(http.MethodPost, "/api/v1/role-credentials", strings.NewReader(body), header("Content-Type", "application/json"), header("Accept", "application/json"), fromHere)
 	}
 	post().want(t, http.StatusOK)
-	a = post().want(t, http.StatusTooManyRequests, `"code":"rate_limited"`)
+	a = post().want(t, http.StatusTooManyRequests, `"code":"rate_limited"`, "Nobody else is kept out")
 	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("type %q", got)
 	}
