@@ -85,22 +85,3 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	}}
 	return d.DialContext(ctx, network, address)
 }
-
-// metadataServices are cloud metadata addresses outside the link-local range.
-var metadataServices = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("100.100.100.200")}
-
-// shared holds ranges that are private in effect (RFC 6598, RFC 2544, RFC 6890).
-var shared = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("64:ff9b::/96")}
-
-func check(a netip.Addr, mayBePrivate bool) error {
-	a = a.Unmap()
-	switch {
-	case a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified(), slices.Contains(metadataServices, a), a == netip.MustParseAddr("255.255.255.255"):
-		return fmt.Errorf("%w: %s", ErrAddress, a)
-	case mayBePrivate:
-		return nil
-	case a.IsPrivate(), a.IsLoopback(), slices.ContainsFunc(shared, func(p netip.Prefix) bool { return p.Contains(a) }):
-		return fmt.Errorf("%w: %s is private and its host is not in the configuration (outbound.allow)", ErrAddress, a)
-	}
-	return nil
-}
