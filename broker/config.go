@@ -145,9 +145,14 @@ func RedactedError(err error) error {
 	return &url.Error{Op: u.Op, URL: RedactURL(u.URL), Err: cause}
 }
 
+const maxNearBy = 64 // bytes of a word that is looked for: a slip is short
+
 // Nearest returns the candidate with the smallest edit distance to a word that
-// somebody mistyped, "" if none is near.
+// somebody mistyped, "" if none is near or the word is longer than 64 bytes.
 func Nearest(word string, candidates []string) string {
+	if len(word) > maxNearBy {
+		return ""
+	}
 	best, distance := "", 1+max(1, len(word)/3)
 	for _, c := range candidates {
 		if d := editDistance(word, c); d < distance {

@@ -37,6 +37,9 @@ func (e *Engine) Assignments(ctx context.Context, id broker.Identity) ([]broker.
 		for _, g := range gives {
 			granted[g] = append(granted[g], r.Name)
 		}
+		if len(granted) > maxGrants {
+			return nil, tooManyGrants()
+		}
 	}
 	return e.assignments(p, granted), nil
 }

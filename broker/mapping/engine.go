@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -76,6 +77,9 @@ type compiler struct {
 	e        *Engine
 	envs     envs
 	near     *speller
+	regexes  *regexBudget
+	covered  int              // accounts of the rules so far
+	selected map[string][]int // what entries of Rule.Accounts select, by all of them
 	jobs     []job
 	problems broker.Problems
 }
@@ -89,7 +93,11 @@ type job struct {
 
 // New compiles cfg. The error is [broker.Problems], in the order of the
 // configuration; what is no mistake but has no effect is in [Engine.Warnings].
-func New(cfg Config) (*Engine, error) {
+func New(cfg Config) (*Engine, error) { return NewContext(context.Background(), cfg) }
+
+// NewContext is [New] for a configuration that somebody waits for: it ends with
+// the context, whose error it returns.
+func NewContext(ctx context.Context, cfg Config) (*Engine, error) {
 	vs, err := newEnvs()
 	if err != nil {
 		return nil, err
@@ -101,7 +109,7 @@ func New(cfg Config) (*Engine, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
-	c := &compiler{e: e, envs: vs, near: newSpeller()}
+	c := &compiler{e: e, envs: vs, near: newSpeller(), regexes: newRegexBudget(), selected: map[string][]int{}}
 	for i, p := range cfg.Providers {
 		c.provider(fmt.Sprintf("identity_providers[%d]", i), p)
 	}
@@ -111,6 +119,9 @@ func New(cfg Config) (*Engine, error) {
 	}
 	names := map[string]bool{}
 	for i, r := range cfg.Rules {
+		if err := compiling(ctx); err != nil {
+			return nil, err
+		}
 		path := fmt.Sprintf("rules[%d]", i)
 		switch {
 		case strings.TrimSpace(r.Name) == "":
@@ -121,12 +132,14 @@ func New(cfg Config) (*Engine, error) {
 			c.problem(path+".name", "another rule has the name %q", r.Name)
 		}
 		names[r.Name] = true
-		c.rule(path, i, r)
+		c.rule(ctx, path, i, r)
 	}
 	c.admins("admins", cfg.Admins)
 	c.expr("role_session.name", cfg.RoleSession.Name, vs.identity, cel.StringType, &e.sessionName)
 	c.expr("role_session.source_identity", cfg.RoleSession.SourceIdentity, vs.identity, cel.StringType, &e.sourceIdentity)
-	c.compileAll()
+	if err := c.compileAll(ctx); err != nil {
+		return nil, err
+	}
 	if err := c.problems.Err(); err != nil {
 		return nil, err
 	}
@@ -168,15 +181,16 @@ func (c *compiler) expr(path, src string, env *cel.Env, want *cel.Type, out **ex
 	}
 }
 
-func (c *compiler) compileAll() {
+func (c *compiler) compileAll(ctx context.Context) error {
 	failed := make([]error, len(c.jobs))
 	var wg sync.WaitGroup
 	next := make(chan int)
 	for range min(runtime.GOMAXPROCS(0), len(c.jobs)) {
 		wg.Go(func() {
 			for i := range next {
-				j := c.jobs[i]
-				*j.out, failed[i] = compile(j.env, j.src, j.want)
+				if j := c.jobs[i]; ctx.Err() == nil {
+					*j.out, failed[i] = compile(j.env, j.src, j.want, c.regexes)
+				}
 			}
 		})
 	}
@@ -185,11 +199,15 @@ func (c *compiler) compileAll() {
 	}
 	close(next)
 	wg.Wait()
+	if err := compiling(ctx); err != nil {
+		return err
+	}
 	for i, err := range failed {
 		if err != nil {
 			c.problem(c.jobs[i].path, "%v", err)
 		}
 	}
+	return nil
 }
 
 func (c *compiler) provider(path string, p Provider) {
@@ -330,7 +348,7 @@ func (c *compiler) role(path string, i int, r Role) {
 	c.e.roleNames[key] = append(c.e.roleNames[key], i)
 }
 
-func (c *compiler) rule(path string, i int, r Rule) {
+func (c *compiler) rule(ctx context.Context, path string, i int, r Rule) {
 	out := rule{Rule: r, accountGroup: -1, rolePos: -1, zone: time.UTC}
 	if len(r.Groups) == 0 && r.Pattern == "" && r.When == "" {
 		c.problem(path, "says nobody: groups, pattern or when is needed (when: 'true' is everybody)")
@@ -348,7 +366,10 @@ func (c *compiler) rule(path string, i int, r Rule) {
 	}
 	c.pattern(path+".pattern", &out)
 	c.zone(path, r.TimeZone, &out)
-	out.accounts, out.roles = c.ruleAccounts(path, r), c.ruleRoles(path, r)
+	out.accounts, out.roles = c.ruleAccounts(ctx, path, r), c.ruleRoles(path, r)
+	if n := len(out.accounts) * len(out.roles); n > maxGrants {
+		c.problem(path, "gives %d roles in %d accounts, %d in all; %d are allowed", len(out.roles), len(out.accounts), n, maxGrants)
+	}
 	patternFailed := r.Pattern != "" && out.pattern == nil
 	if len(r.Accounts) == 0 && out.accountGroup < 0 && !patternFailed {
 		c.problem(path+".accounts", "no account is named, and no pattern with (?P<account>…) says one")
@@ -395,7 +416,11 @@ func (c *compiler) pattern(path string, out *rule) {
 		c.problem(path, "is longer than %d bytes", maxExprLength)
 		return
 	}
-	if _, err := regexp.Compile(out.Pattern); err != nil {
+	parsed, err := parsePattern(out.Pattern)
+	if err == nil {
+		err = c.regexes.take(regexSize(parsed))
+	}
+	if err != nil {
 		c.problem(path, "%v", err)
 		return
 	}
@@ -417,24 +442,52 @@ func (c *compiler) pattern(path string, out *rule) {
 	}
 }
 
-func (c *compiler) ruleAccounts(path string, r Rule) []int {
+// ruleAccounts returns the accounts of a rule. Rules with the same entries share
+// one list. Where the context ends meanwhile, the list is not whole.
+func (c *compiler) ruleAccounts(ctx context.Context, path string, r Rule) []int {
 	if len(r.Accounts) == 0 {
 		return nil
 	}
-	out := []int{} // not nil, which would let a pattern name any account
+	key := fmt.Sprintf("%q", r.Accounts)
+	if out, ok := c.selected[key]; ok {
+		return out
+	}
+	good, n := true, 0
+	chosen := make([]bool, len(c.e.accounts.all))
 	for j, entry := range r.Accounts {
+		if ctx.Err() != nil {
+			return nil
+		}
 		found, err := c.e.accounts.selects(entry, c.near)
 		at := fmt.Sprintf("%s.accounts[%d]", path, j)
 		switch {
 		case err != nil:
 			c.problem(at, "%v", err)
+			good = false
 		case len(found) == 0:
 			c.e.warnings.Add(at, "%q selects no account", entry)
+			good = false
 		}
-		out = append(out, found...)
+		for _, i := range found {
+			if !chosen[i] {
+				chosen[i], n = true, n+1
+			}
+		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	if c.covered += n; c.covered > maxCovered {
+		c.problem(path+".accounts", "the rules cover more than %d accounts in all; give several of them the same entries", maxCovered)
+		return nil
+	}
+	out := make([]int, 0, n)
+	for i, is := range chosen {
+		if is {
+			out = append(out, i)
+		}
+	}
+	if good { // else each rule has its problem
+		c.selected[key] = out
+	}
+	return out
 }
 
 func (c *compiler) ruleRoles(path string, r Rule) []int {

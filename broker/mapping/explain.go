@@ -32,6 +32,9 @@ func (e *Engine) explain(ctx context.Context, p *person) (broker.Explanation, er
 			granted[g] = append(granted[g], r.Name)
 			res.Grants = append(res.Grants, e.id(g))
 		}
+		if len(granted) > maxGrants {
+			return broker.Explanation{}, tooManyGrants()
+		}
 	}
 	out.Assignments = e.assignments(p, granted)
 	return out, nil

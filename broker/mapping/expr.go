@@ -99,7 +99,7 @@ type expr struct {
 
 // compile checks and plans src, which must give a value of the type want. The
 // error text is one sentence for the admin.
-func compile(env *cel.Env, src string, want *cel.Type) (*expr, error) {
+func compile(env *cel.Env, src string, want *cel.Type, regexes *regexBudget) (*expr, error) {
 	if !utf8.ValidString(src) {
 		return nil, errors.New("is not valid UTF-8")
 	}
@@ -116,6 +116,9 @@ func compile(env *cel.Env, src string, want *cel.Type) (*expr, error) {
 	}
 	if est.Max > maxStaticCost {
 		return nil, fmt.Errorf("can cost too much (%d units for the largest identity, %d are allowed); nest fewer loops, or put a shorter text or fewer groups in", est.Max, maxStaticCost)
+	}
+	if err := regexes.take(regexLiterals(a.NativeRep().Expr())); err != nil {
+		return nil, err
 	}
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if est.Max > trackAboveCost {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -81,12 +82,12 @@ func TestAttackExplanationsOfManyGroups(t *testing.T) {
 
 // TestAttackMisspeltConfiguration does the same for what a compilation compares.
 func TestAttackMisspeltConfiguration(t *testing.T) {
-	c := &compiler{e: conventions(t, 1_000, 1), near: newSpeller()}
+	c := &compiler{e: conventions(t, 1_000, 1), near: newSpeller(), selected: map[string][]int{}}
 	r := Rule{}
 	for i := range 10_000 {
 		r.Accounts = append(r.Accounts, fmt.Sprintf("term-%04d-application-production", i))
 	}
-	c.ruleAccounts("rules[0]", r)
+	c.ruleAccounts(t.Context(), "rules[0]", r)
 	if len(c.problems) != len(r.Accounts) || c.near.left < 0 {
 		t.Errorf("%d problems, %d comparisons left", len(c.problems), c.near.left)
 	}
@@ -138,11 +139,17 @@ func TestAttackGroupsThatNameOneRole(t *testing.T) {
 // goes away meanwhile.
 type leaves struct {
 	context.Context
-	n int
+	n atomic.Int64
+}
+
+func leave(ctx context.Context, after int64) *leaves {
+	c := &leaves{Context: ctx}
+	c.n.Store(after)
+	return c
 }
 
 func (c *leaves) Err() error {
-	if c.n--; c.n < 0 {
+	if c.n.Add(-1) < 0 {
 		return context.Canceled
 	}
 	return nil
@@ -157,7 +164,7 @@ func TestAttackGoneBrowserIsWorkedFor(t *testing.T) {
 		"missing":     func(ctx context.Context) error { _, err := e.Missing(ctx, *id, "000000000001", "Admin"); return err },
 		"assignments": func(ctx context.Context) error { _, err := e.Assignments(ctx, *id); return err },
 	} {
-		if err := call(&leaves{t.Context(), 10}); !errors.Is(err, context.Canceled) {
+		if err := call(leave(t.Context(), 10)); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

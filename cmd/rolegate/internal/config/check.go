@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -64,7 +65,7 @@ func (c *checker) adapter(err error, below string, places map[string]string) {
 
 // check holds everything that the types do not: the rules of the adapters, which
 // each of them has, and those of the file.
-func (c *Config) check() (problems, warnings Problems) {
+func (c *Config) check(ctx context.Context) (problems, warnings Problems) {
 	x := &checker{Config: c}
 	x.server()
 	x.store()
@@ -80,7 +81,7 @@ func (c *Config) check() (problems, warnings Problems) {
 		pages.IdPOrigins = nil // judged with their providers, more strictly
 		x.adapter(pages.Validate(), "", webPlaces())
 	}
-	e, err := mapping.New(c.Mapping())
+	e, err := mapping.NewContext(ctx, c.Mapping())
 	x.adapter(err, "", nil)
 	if err == nil {
 		c.engine = e

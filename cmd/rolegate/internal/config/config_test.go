@@ -255,7 +255,7 @@ func FuzzDetached(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		said := func(file string) string {
-			c, err := config.ParseDetached("rolegate.yaml", []byte(strings.ReplaceAll(text, "~FILE", file)))
+			c, err := config.ParseDetached(t.Context(), "rolegate.yaml", []byte(strings.ReplaceAll(text, "~FILE", file)))
 			if err == nil && c.Engine() == nil {
 				t.Error("accepted without rules")
 			}
@@ -283,11 +283,11 @@ roles: [{name: Admin, iam_role: X}]
 rules: [{name: r, groups: [g], accounts: [prod], roles: [Admin]}]
 `
 	for _, name := range []string{"passwd", "no-such-file"} {
-		if _, err := config.ParseDetached("rolegate.yaml", fmt.Appendf(nil, probe, name)); err != nil {
+		if _, err := config.ParseDetached(t.Context(), "rolegate.yaml", fmt.Appendf(nil, probe, name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := config.ParseDetached("rolegate.yaml", []byte("public_url: x\nnonsense: 1")); err == nil || !strings.Contains(err.Error(), "rolegate.yaml:2") {
+	if _, err := config.ParseDetached(t.Context(), "rolegate.yaml", []byte("public_url: x\nnonsense: 1")); err == nil || !strings.Contains(err.Error(), "rolegate.yaml:2") {
 		t.Errorf("a mistake: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -71,22 +72,22 @@ func Load(path string, env func(string) string) (*Config, error) {
 	if warning != "" {
 		c.warnings = Problems{{File: path, Message: warning}}
 	}
-	return parse(c, b)
+	return parse(context.Background(), c, b)
 }
 
 // Parse is [Load] with the bytes given; path serves messages and relative paths.
 func Parse(path string, b []byte, env func(string) string) (*Config, error) {
-	return parse(&Config{file: path, dir: filepath.Dir(path), env: env}, b)
+	return parse(context.Background(), &Config{file: path, dir: filepath.Dir(path), env: env}, b)
 }
 
 // ParseDetached is [Parse] for a text that somebody else wrote, to simulate it.
 // It reads no file and no environment variable, so that its problems tell
-// nothing about this machine.
-func ParseDetached(name string, b []byte) (*Config, error) {
-	return parse(&Config{file: name, dir: ".", env: func(string) string { return "" }, detached: true}, b)
+// nothing about this machine. It ends with the context, whose error it returns.
+func ParseDetached(ctx context.Context, name string, b []byte) (*Config, error) {
+	return parse(ctx, &Config{file: name, dir: ".", env: func(string) string { return "" }, detached: true}, b)
 }
 
-func parse(c *Config, b []byte) (*Config, error) {
+func parse(ctx context.Context, c *Config, b []byte) (*Config, error) {
 	sum := sha256.Sum256(b)
 	c.digest = hex.EncodeToString(sum[:])
 	if len(b) > maxFile {
@@ -97,7 +98,10 @@ func parse(c *Config, b []byte) (*Config, error) {
 		return nil, ps
 	}
 	c.defaults()
-	problems, warnings := c.check()
+	problems, warnings := c.check(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
 	if ps = append(ps, problems...); len(ps) > 0 {
 		return nil, sorted(ps)
 	}

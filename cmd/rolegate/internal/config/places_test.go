@@ -123,7 +123,7 @@ func TestNoValueIsTold(t *testing.T) {
 		{"identity_providers: [{id: a, oidc: {private_key_jwt: hunter9}}]", "identity_providers[0].oidc.private_key_jwt", "true or false is needed"},
 	} {
 		c := &Config{file: "x.yaml", dir: ".", env: func(string) string { return "" }, detached: true}
-		_, err := parse(c, []byte("public_url: https://sso.example.com\n"+tt.text+"\n"))
+		_, err := parse(t.Context(), c, []byte("public_url: https://sso.example.com\n"+tt.text+"\n"))
 		if err == nil || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "x.yaml:2: ") && tt.says != "" ||
 			!strings.Contains(err.Error(), tt.place) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", tt.text, err)

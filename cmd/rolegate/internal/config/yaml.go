@@ -39,6 +39,10 @@ var (
 	goType       = regexp.MustCompile(`(?s).* into (\S+)(?: \(TextUnmarshaler\))?$`)
 )
 
+// maxHints bounds the problems whose path and nearest key are looked for: whoever
+// made very many has more to do than to read hints.
+const maxHints = 100
+
 // yamlProblems turns the library's error, which may hold many, into problems.
 func (c *Config) yamlProblems(err error) Problems {
 	var parts []*yaml.LoadError
@@ -51,7 +55,10 @@ func (c *Config) yamlProblems(err error) Problems {
 	}
 	var ps Problems
 	for _, e := range parts {
-		p := Problem{File: c.file, Line: e.Mark.Line, Path: c.pathAt(e.Mark.Line, e.Mark.Column)}
+		p := Problem{File: c.file, Line: e.Mark.Line}
+		if len(ps) < maxHints {
+			p.Path = c.pathAt(e.Mark.Line, e.Mark.Column)
+		}
 		text := e.Message
 		if e.Mark.Line == 0 { // so it is for a value with a type of its own before it, like !!int
 			if n := tagged(c.root); n != nil {
@@ -62,7 +69,7 @@ func (c *Config) yamlProblems(err error) Problems {
 			p.Line, _ = strconv.Atoi(m[1])
 			text = strings.TrimPrefix(text, m[0])
 		}
-		p.Message = readable(text)
+		p.Message = readable(text, len(ps) < maxHints)
 		ps = append(ps, p)
 	}
 	return ps
@@ -81,13 +88,17 @@ func tagged(n *yaml.Node) *yaml.Node {
 	return nil
 }
 
-// readable says in our words what the library says. It shows no value: what
-// cannot be read may be a secret in the wrong place.
-func readable(text string) string {
+// readable says in our words what the library says, with a hint where one is
+// wanted. It shows no value: what cannot be read may be a secret in the wrong
+// place.
+func readable(text string, hint bool) string {
 	if m := unknownField.FindStringSubmatch(text); m != nil {
 		near := ""
-		if key := broker.Nearest(m[1], keysOf(m[2])); key != "" {
-			near = fmt.Sprintf(" (did you mean %q?)", key)
+		if hint {
+			near = broker.Nearest(m[1], keysOf(m[2]))
+		}
+		if near != "" {
+			near = fmt.Sprintf(" (did you mean %q?)", near)
 		}
 		return "unknown key" + near
 	}

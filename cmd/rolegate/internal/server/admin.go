@@ -49,34 +49,57 @@ func ourKeys(keys *issuer.Keys) []admin.Key {
 // maxProblems bounds what one bad candidate can print.
 const maxProblems = 200
 
+// simulationTime is how long an administrator waits for a page.
+const simulationTime = 30 * time.Second
+
 // simulate evaluates a candidate against the configuration in use, as
-// `rolegate diff` does.
-func simulate(c *config.Config) web.Simulate {
+// `rolegate diff` does, one at a time: a candidate may be large.
+func simulate(c *config.Config) web.Simulate { return simulateOneByOne(make(chan struct{}, 1), c) }
+
+func simulateOneByOne(one chan struct{}, c *config.Config) web.Simulate {
 	return func(ctx context.Context, candidate []byte, people []broker.Identity) (admin.Simulation, error) {
-		next, err := config.ParseDetached("rolegate.yaml", candidate)
-		if problems, ok := errors.AsType[config.Problems](err); ok {
-			var out admin.Simulation
-			for _, p := range problems[:min(len(problems), maxProblems)] {
-				out.Problems = append(out.Problems, p.Error())
-			}
-			return out, nil
-		}
-		if err != nil {
-			return admin.Simulation{}, err
-		}
-		// An administrator waits for a page, not for an hour.
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, simulationTime)
 		defer cancel()
-		changes, err := mapping.Diff(ctx, c.Engine(), next.Engine(), people)
-		if err != nil {
-			return admin.Simulation{}, err
+		select {
+		case one <- struct{}{}:
+			defer func() { <-one }()
+		case <-ctx.Done():
+			return admin.Simulation{}, tooLong(ctx.Err())
 		}
-		out := admin.Simulation{People: len(people)}
-		for _, x := range changes {
-			out.Changes = append(out.Changes, admin.Change{
-				Kind: string(x.Kind), Username: x.Username, Account: x.Assignment.Account.Name, Role: x.Assignment.Role, What: x.What,
-			})
+		out, err := simulateOne(ctx, c, candidate, people)
+		if ctx.Err() != nil {
+			return admin.Simulation{}, tooLong(err)
+		}
+		return out, err
+	}
+}
+
+func tooLong(err error) error {
+	return broker.Errorf(broker.CodeUnavailable, "The simulation took longer than %d seconds.", int(simulationTime.Seconds())).
+		Fix("Try again, or run rolegate diff on the server, which has no limit.").Because(err)
+}
+
+func simulateOne(ctx context.Context, c *config.Config, candidate []byte, people []broker.Identity) (admin.Simulation, error) {
+	next, err := config.ParseDetached(ctx, "rolegate.yaml", candidate)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		var out admin.Simulation
+		for _, p := range problems[:min(len(problems), maxProblems)] {
+			out.Problems = append(out.Problems, p.Error())
 		}
 		return out, nil
 	}
+	if err != nil {
+		return admin.Simulation{}, err
+	}
+	changes, err := mapping.Diff(ctx, c.Engine(), next.Engine(), people)
+	if err != nil {
+		return admin.Simulation{}, err
+	}
+	out := admin.Simulation{People: len(people)}
+	for _, x := range changes {
+		out.Changes = append(out.Changes, admin.Change{
+			Kind: string(x.Kind), Username: x.Username, Account: x.Assignment.Account.Name, Role: x.Assignment.Role, What: x.What,
+		})
+	}
+	return out, nil
 }
