@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/rolegate/rolegate/broker"
 )
@@ -131,7 +130,9 @@ func (p *provider) groupsOf(trace *broker.Trace, in scope, c broker.Claims) ([]s
 	out := make([]string, 0, len(groups))
 	seen := make(map[string]bool, len(groups))
 	for _, g := range groups {
-		if g != "" && !seen[g] {
+		// A character that steers a terminal, or turns the text after it, is an
+		// escape from here on, to rules, people and programs alike.
+		if g = broker.Visible(g); g != "" && !seen[g] {
 			seen[g] = true
 			out = append(out, g)
 		}
@@ -237,7 +238,8 @@ func firstOf(c broker.Claims, names []string) string {
 	return ""
 }
 
-// plain reports whether s has 1 to most bytes and no control characters.
+// plain reports whether s has 1 to most bytes and no control characters, those
+// of writing direction among them.
 func plain(s string, most int) bool {
-	return s != "" && len(s) <= most && !strings.ContainsFunc(s, unicode.IsControl)
+	return s != "" && len(s) <= most && !strings.ContainsFunc(s, broker.Breaks)
 }

@@ -54,13 +54,17 @@ func (p *program) printExplanation(id broker.Identity, ex broker.Explanation) er
 	if p.json {
 		return p.printJSON(map[string]any{"identity": id, "explanation": ex})
 	}
-	fmt.Fprintf(p.stdout, "%s (%s), groups: %s\n", id.Username, id.Subject, strings.Join(id.Groups, ", "))
+	groups := make([]string, len(id.Groups))
+	for i, g := range id.Groups {
+		groups[i] = broker.Visible(g)
+	}
+	fmt.Fprintf(p.stdout, "%s (%s), groups: %s\n", broker.Visible(id.Username), broker.Visible(id.Subject.String()), strings.Join(groups, ", "))
 	for _, r := range ex.Rules {
 		mark := "no "
 		if r.Matched {
 			mark = "yes"
 		}
-		fmt.Fprintf(p.stdout, "  %s  %s: %s\n", mark, r.Rule, r.Reason)
+		fmt.Fprintf(p.stdout, "  %s  %s: %s\n", mark, r.Rule, broker.Visible(r.Reason))
 		if !r.Matched && len(r.Missing) > 0 {
 			fmt.Fprintf(p.stdout, "       missing group: %s\n", strings.Join(r.Missing, " or "))
 		}
@@ -162,7 +166,7 @@ func (p *program) printDiff(changes []mapping.Change, people int) error {
 	fmt.Fprintf(p.stderr, "%d people evaluated, %d changes\n", people, len(changes))
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, c := range changes {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Kind, c.Username, c.Assignment.Account.Name, c.Assignment.Role, strings.Join(c.What, "; "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Kind, broker.Visible(c.Username), c.Assignment.Account.Name, c.Assignment.Role, broker.Visible(strings.Join(c.What, "; ")))
 	}
 	return w.Flush()
 }

@@ -90,7 +90,7 @@ func (p *program) resetMFA(ctx context.Context, c *config.Config, user, provider
 	if p.json {
 		return p.printJSON(map[string]any{"subject": found[0], "removed": n})
 	}
-	fmt.Fprintf(p.stderr, "%s: %d factors removed, sessions ended\n", found[0], n)
+	fmt.Fprintf(p.stderr, "%s: %d factors removed, sessions ended\n", broker.Visible(found[0].String()), n)
 	return nil
 }
 
@@ -147,7 +147,7 @@ func (p *program) printUnproven(events []broker.Event) error {
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, e := range events {
-		fmt.Fprintf(w, "%s\t%s\t%s\tacr %q\tamr %q\n", e.Time.UTC().Format(time.RFC3339), e.Actor, e.Username, e.Detail["acr"], e.Detail["amr"])
+		fmt.Fprintf(w, "%s\t%s\t%s\tacr %q\tamr %q\n", e.Time.UTC().Format(time.RFC3339), broker.Visible(e.Actor.String()), broker.Visible(e.Username), e.Detail["acr"], e.Detail["amr"])
 	}
 	return w.Flush()
 }

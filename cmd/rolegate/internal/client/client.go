@@ -293,7 +293,13 @@ func (c *Client) Me(ctx context.Context) (api.Me, string, error) {
 		return me, "", err
 	}
 	s, err := c.home.loadSession()
-	return me, s.Server, err
+	return shown(me), s.Server, err
+}
+
+// shown is what the server says of the person, fit for one line of a terminal.
+func shown(me api.Me) api.Me {
+	me.Username, me.IdP = said(me.Username), broker.ProviderID(said(string(me.IdP)))
+	return me
 }
 
 // Server returns the address of the server that the person is signed in to.

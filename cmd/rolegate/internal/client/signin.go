@@ -112,6 +112,7 @@ func (c *Client) keep(ctx context.Context, m metadata, in Login, t tokens) (api.
 	if err := c.call(ctx, request{method: http.MethodGet, url: m.Issuer + api.PathMe, token: t.AccessToken}, &me); err != nil {
 		return me, s, err
 	}
+	me = shown(me)
 	s.Username = me.Username
 	unlock, err := lock(c.home.path(sessionFile))
 	if err != nil {
