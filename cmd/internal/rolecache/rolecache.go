@@ -40,8 +40,15 @@ func Dir(env func(string) string) (string, error) {
 
 // ReadKey returns the key beside the files. It is an error that is
 // [fs.ErrNotExist] when there is none: nobody has signed in, or the key is in
-// the keyring.
+// the keyring. One that is [ErrNotOwn] when others could have changed or read
+// what is there.
 func ReadKey(dir string) ([]byte, error) {
+	if err := CheckDir(dir); err != nil {
+		return nil, err
+	}
+	if err := checkKey(filepath.Join(dir, keyFile)); err != nil {
+		return nil, err
+	}
 	b, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if err != nil {
 		return nil, err

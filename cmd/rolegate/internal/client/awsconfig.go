@@ -235,7 +235,7 @@ func (c Change) Write() error {
 			return fail(err)
 		}
 	}
-	if err := writeFile(c.path, c.after, mode); err != nil {
+	if err := writeThrough(c.path, c.after, mode); err != nil {
 		return fail(err)
 	}
 	return nil

@@ -54,6 +54,9 @@ func (h *Home) unlock() error {
 	if h.key != nil {
 		return nil
 	}
+	if err := h.own(); err != nil {
+		return err
+	}
 	account, err := os.ReadFile(h.path(keyringFile))
 	if err == nil {
 		text, err := keyring.Get(keyringService, strings.TrimSpace(string(account)))
@@ -74,6 +77,9 @@ func (h *Home) unlock() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return errNotSignedIn
 	}
+	if errors.Is(err, rolecache.ErrNotOwn) {
+		return notOwn(err)
+	}
 	if err != nil {
 		return fmt.Errorf("client: %s: %w", rolecache.KeyPath(h.dir), err)
 	}
@@ -81,11 +87,30 @@ func (h *Home) unlock() error {
 	return nil
 }
 
+// own refuses a folder that others can write to: what is in it may be theirs, a
+// link to something of the person's among it. One that is not there yet is fine.
+func (h *Home) own() error {
+	if err := rolecache.CheckDir(h.dir); errors.Is(err, rolecache.ErrNotOwn) {
+		return notOwn(err)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("client: %w", err)
+	}
+	return nil
+}
+
+func notOwn(err error) error {
+	return broker.Errorf(broker.CodeConflict, "The files of rolegate are open to other people, or not yours.").
+		Fix("Use a folder of your own (chmod -R go= FOLDER, or ROLEGATE_HOME), and sign in again.").Because(err)
+}
+
 var errNotSignedIn = broker.Errorf(broker.CodeUnauthenticated, "You are not signed in.").Fix("Run: rolegate login")
 
 // create makes the folder and a new key, which what was sealed before does not
 // survive.
 func (h *Home) create(inKeyring bool) error {
+	if err := h.own(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(h.dir, "credentials"), 0o700); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
@@ -135,6 +160,9 @@ func (h *Home) forget() error {
 }
 
 func (h *Home) forgetCredentials() error {
+	if err := h.own(); err != nil { // credentials may lead elsewhere
+		return err
+	}
 	entries, err := os.ReadDir(filepath.Join(h.dir, "credentials"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -175,12 +203,18 @@ func (h *Home) writeSealed(name string, plain []byte) error {
 	return writeFile(h.path(name), b, 0o600)
 }
 
-// writeFile replaces a file whole. Where the name is a symbolic link, its target
-// is replaced and the link stays.
-func writeFile(path string, b []byte, mode fs.FileMode) error {
+// writeThrough is [writeFile] for a file that is the person's and not ours: where
+// its name is a symbolic link, the target is replaced and the link stays.
+func writeThrough(path string, b []byte, mode fs.FileMode) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
+	return writeFile(path, b, mode)
+}
+
+// writeFile replaces a file whole. A symbolic link of that name is replaced, and
+// not followed.
+func writeFile(path string, b []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".rolegate-*")
 	if err != nil {
 		return fmt.Errorf("client: cannot write beside %s: %w", path, err)

@@ -69,6 +69,9 @@ type tokens struct {
 // Login signs in and keeps the tokens. Nothing that was kept before is touched
 // until the server has given new ones.
 func (c *Client) Login(ctx context.Context, in Login) (api.Me, Session, error) {
+	if err := c.home.own(); err != nil { // before the person signs in for nothing
+		return api.Me{}, Session{}, err
+	}
 	if in.Server == "" {
 		s, err := c.home.loadSession()
 		if err != nil {
