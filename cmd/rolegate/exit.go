@@ -22,7 +22,8 @@ const (
 )
 
 const exitHelp = `Exit codes: 0 done, 1 internal error, 2 bad arguments or configuration,
-3 not signed in, 4 denied, 5 not found, 6 conflict, 7 unavailable, 8 second factor needed.`
+3 not signed in, 4 denied, 5 not found, 6 conflict, 7 unavailable, 8 second factor needed,
+130 interrupted by Ctrl-C.`
 
 // usageError is a mistake on the command line.
 type usageError struct{ error }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"time"
@@ -47,7 +48,7 @@ func (p *program) login() *cobra.Command {
 				return err
 			}
 			in.Show = func(address, userCode string) { p.show(cmd, address, userCode, noBrowser) }
-			in.Paste = p.readCode
+			in.Paste = func() (string, error) { return p.readCode(cmd.Context()) }
 			me, s, err := c.Login(cmd.Context(), in)
 			if s.Username != "" {
 				p.signedIn(me.Username, string(me.IdP), s)
@@ -103,13 +104,29 @@ func (p *program) show(cmd *cobra.Command, address, userCode string, noBrowser b
 	fmt.Fprintf(p.stderr, "Go to:\n\n  %s\n\n", address)
 }
 
-func (p *program) readCode() (string, error) {
+// readCode waits for a line, or for the end of the context: the terminal is read
+// by nobody else until the program ends.
+func (p *program) readCode(ctx context.Context) (string, error) {
 	fmt.Fprint(p.stderr, "Code: ")
-	line, err := bufio.NewReader(p.stdin).ReadString('\n')
-	if err != nil && line == "" {
-		return "", broker.Errorf(broker.CodeInvalid, "No code was pasted.").Because(err)
+	type answer struct {
+		line string
+		err  error
 	}
-	return line, nil
+	got := make(chan answer, 1)
+	go func() {
+		line, err := bufio.NewReader(p.stdin).ReadString('\n')
+		got <- answer{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(p.stderr)
+		return "", ctx.Err()
+	case a := <-got:
+		if a.err != nil && a.line == "" {
+			return "", broker.Errorf(broker.CodeInvalid, "No code was pasted.").Because(a.err)
+		}
+		return a.line, nil
+	}
 }
 
 func (p *program) signedIn(username, idp string, s client.Session) {

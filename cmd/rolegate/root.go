@@ -34,6 +34,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if code := interruption(ctx, err); code != 0 {
+		fmt.Fprintln(stderr, "rolegate: interrupted")
+		return code
+	}
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		fmt.Fprintln(stderr, problems) // each line begins with FILE:LINE, for editors
 	} else if err != nil {
