@@ -94,6 +94,9 @@ func (v verdict) matches(api smithy.APIError, via broker.Via) bool {
 		strings.Contains(strings.ToLower(api.ErrorMessage()), strings.ToLower(v.contains))
 }
 
+// unknownError is the SDK's code for an error document that is none of AWS's.
+const unknownError = "UnknownError"
+
 // explain turns a failed STS call into what the person or their admin can do.
 // STS's own text stays private: it can quote what was sent.
 func explain(err error, r broker.AssumeRoleRequest) error {
@@ -102,6 +105,11 @@ func explain(err error, r broker.AssumeRoleRequest) error {
 			Because(fmt.Errorf("federation: partition %q", r.Assignment.Account.Partition))
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
+	if status := statusOf(err); status != 0 && status < 500 && (!ok || api.ErrorCode() == unknownError) {
+		return broker.Errorf(broker.CodeUnavailable, "Something between rolegate and AWS answered in the place of STS (HTTP status %d).", status).
+			Fix("Your administrator can mend this: let rolegate reach STS itself, past a proxy that asks for a password or shows pages of its own.").
+			Because(fmt.Errorf("federation: STS: %w", err))
+	}
 	if !ok {
 		return broker.Errorf(broker.CodeUnavailable, "AWS does not answer.").Fix("Try again in a minute.").
 			Because(fmt.Errorf("federation: STS: %w", err))
