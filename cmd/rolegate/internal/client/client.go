@@ -64,6 +64,7 @@ func serverURL(s string) (string, error) {
 	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
 		return "", bad
 	}
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host) // as browsers and servers write them
 	if u.Scheme != "https" && (u.Scheme != "http" || !broker.Loopback(u.Hostname())) {
 		return "", bad
 	}

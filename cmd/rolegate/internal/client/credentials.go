@@ -25,16 +25,17 @@ type Credentials struct {
 
 // Credentials returns the JSON for credential_process, from the cache while it
 // is fresh. Of many processes that want the same one asks the server. When the
-// server cannot be reached, credentials that AWS still takes are returned, and
-// warn is told.
+// server cannot be reached, credentials that AWS still takes are returned, also
+// those that were asked for by the account's other name, and warn is told.
 func (c *Client) Credentials(ctx context.Context, account, role string, d time.Duration, warn func(error)) ([]byte, error) {
 	if _, err := c.home.loadSession(); err != nil {
 		return nil, err
 	}
-	name := rolecache.Name(account, role, "")
+	duration := ""
 	if d > 0 {
-		name = rolecache.Name(account, role, d.String())
+		duration = d.String()
 	}
+	name := rolecache.Name(account, role, duration)
 	if e, err := rolecache.Read(c.home.dir, c.home.key, name); err == nil && e.Fresh(c.c.Now()) {
 		return e.Output, nil
 	}
@@ -49,9 +50,18 @@ func (c *Client) Credentials(ctx context.Context, account, role string, d time.D
 	}
 	e, err := c.fetch(ctx, account, role, d)
 	if err != nil {
-		if broker.CodeOf(err) == broker.CodeUnavailable && oldErr == nil && old.Usable(c.c.Now()) {
+		if broker.CodeOf(err) != broker.CodeUnavailable {
+			return nil, err
+		}
+		if oldErr == nil && old.Usable(c.c.Now()) {
 			warn(err)
 			return old.Output, nil
+		}
+		for _, other := range c.alsoCalled(account, role, duration) {
+			if e, readErr := rolecache.Read(c.home.dir, c.home.key, other); readErr == nil && e.Usable(c.c.Now()) {
+				warn(err)
+				return e.Output, nil
+			}
 		}
 		return nil, err
 	}

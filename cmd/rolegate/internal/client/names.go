@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
+	"github.com/rolegate/rolegate/cmd/internal/rolecache"
 )
 
 // namesFile holds the names of the person's roles as the server last said them.
-// It is for the completion of shells only: nothing is decided by it.
+// It is for the completion of shells, and to find what is cached under another
+// name of an account.
 const namesFile = "roles"
 
 // Name is one role of the person as they say it.
@@ -29,6 +32,12 @@ func (c *Client) KnownNames() []Name {
 	if exists(h.path(keyringFile)) {
 		return nil
 	}
+	return c.lastNames()
+}
+
+// lastNames returns the same, and may wait for the keyring.
+func (c *Client) lastNames() []Name {
+	h := c.home
 	b, err := h.readSealed(namesFile)
 	if err != nil {
 		return nil
@@ -36,6 +45,18 @@ func (c *Client) KnownNames() []Name {
 	var out []Name
 	if json.Unmarshal(b, &out) != nil {
 		return nil
+	}
+	return out
+}
+
+// alsoCalled returns the names of cached credentials for a role as it may have
+// been asked for before: by the account's id, and by its name.
+func (c *Client) alsoCalled(account, role, duration string) []string {
+	var out []string
+	for _, n := range c.lastNames() {
+		if (string(n.AccountID) == account || strings.EqualFold(n.Account, account)) && strings.EqualFold(n.Role, role) {
+			out = append(out, rolecache.Name(string(n.AccountID), role, duration), rolecache.Name(n.Account, role, duration))
+		}
 	}
 	return out
 }

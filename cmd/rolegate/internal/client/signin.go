@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/api"
@@ -149,11 +150,12 @@ func (c *Client) discover(ctx context.Context, server string) (metadata, error) 
 	if err := c.call(ctx, request{method: http.MethodGet, url: server + "/.well-known/oauth-authorization-server"}, &m); err != nil {
 		return m, err
 	}
-	if m.Issuer != server {
-		return m, broker.Errorf(broker.CodeInvalid, "The server at %s calls itself %s.", server, m.Issuer).Fix("Run: rolegate login %s", m.Issuer)
+	// A host is the same in capitals; letters that only fold to ASCII are not.
+	if strings.ToLower(m.Issuer) != server || strings.ContainsFunc(m.Issuer, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return m, broker.Errorf(broker.CodeInvalid, "The server at %s calls itself %s.", server, said(m.Issuer)).Fix("Run: rolegate login %s", ShellWord(said(m.Issuer)))
 	}
 	for _, e := range []string{m.Authorization, m.Token, m.Device, m.Revocation} {
-		if !strings.HasPrefix(e, server+"/") || said(e) != e { // RFC 8414: never send a token elsewhere
+		if !strings.HasPrefix(e, m.Issuer+"/") || said(e) != e { // RFC 8414: never send a token elsewhere
 			return m, broker.Errorf(broker.CodeInvalid, "The server at %s names an address that is not its own.", server)
 		}
 	}
