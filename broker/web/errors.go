@@ -88,7 +88,7 @@ func newErrorPage(status int, err error, traceID string) ErrorPage {
 	if !ok {
 		return out
 	}
-	out.Provider, out.ReturnTo = f.Name, f.ReturnTo
+	out.Provider, out.ReturnTo, out.Refresh = f.Name, f.ReturnTo, f.Refresh
 	switch {
 	case f.Title != "":
 		out.Title = f.Title

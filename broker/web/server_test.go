@@ -210,7 +210,7 @@ func TestAccessLog(t *testing.T) {
 	h := newHouse(t)
 	h.signIn()
 	h.get("/go?account=prod&role=Admin&secret=planted-query", typed)
-	h.get("/oidc/entra/callback?code=planted-code&state=x")
+	h.get("/oidc/entra/callback?code=planted-code&state=x", header(withoutCookies, "1"))
 	log := h.logs.String()
 	if got := strings.Count(log, `"msg":"request"`); got != 4 {
 		t.Errorf("%d lines for 4 requests:\n%s", got, log)

@@ -51,6 +51,7 @@ type Handle = func(pattern string, h func(http.ResponseWriter, *http.Request) er
 func (f *Federation) Mount(handle Handle) {
 	handle("GET /saml/{idp}/metadata", f.metadata)
 	handle(PatternACS, f.acs)
+	handle("GET /saml/{idp}/acs", f.again)
 	handle("POST /saml/{idp}/agree", f.agree)
 	handle("GET /saml/{idp}/slo", f.logoutByGet)
 	handle(PatternSLO, f.logoutByPost)
@@ -116,6 +117,9 @@ func (f *Federation) finish(w http.ResponseWriter, r *http.Request, id broker.Pr
 	out, traceID, err := f.c.SignIn.Finish(r.Context(), signin.Answer{
 		Provider: id, State: state, Binding: f.c.Sessions.Binding(r), Form: form,
 	})
+	if err != nil && came(err) {
+		return f.cameAgain(w, r, id, traceID, err)
+	}
 	if err != nil {
 		return f.failure(id, traceID, err)
 	}
@@ -125,7 +129,7 @@ func (f *Federation) finish(w http.ResponseWriter, r *http.Request, id broker.Pr
 	return f.begin(w, out)
 }
 
-func (f *Federation) failure(id broker.ProviderID, traceID string, err error) error {
+func (f *Federation) failure(id broker.ProviderID, traceID string, err error) *page.Failure {
 	return &page.Failure{Err: err, TraceID: traceID, Provider: id, Name: f.name(id), ReturnTo: "/"}
 }
 

@@ -82,6 +82,7 @@ type Failure struct {
 	Factor   string            // where to use rolegate's own second factor, if it counts
 	Unproven bool              // the provider cannot prove a second factor
 	Title    string            // of the page; default by the error, or that signing in did not work
+	Refresh  string            // where to look once more, with the cookies that were not sent here
 }
 
 // Error returns the private text.
