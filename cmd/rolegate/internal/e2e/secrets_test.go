@@ -185,7 +185,10 @@ func (p *planting) signIns() (saml, oidc *formbrowser.Browser) {
 	must(p.T, oidc, oidc.Get(p.Context(), back))
 	p.wants(oidc, http.StatusOK, "OpenID Connect sign-in")
 	must(p.T, oidc, oidc.Get(p.Context(), back))
-	p.wants(oidc, http.StatusUnauthorized, "callback again")
+	p.wants(oidc, http.StatusOK, "callback again, signed in")
+	stranger := newFormBrowser(p.T)
+	must(p.T, stranger, stranger.Get(p.Context(), back))
+	p.wants(stranger, http.StatusUnauthorized, "callback again")
 	// A step-up begins and is left there.
 	step := newFormBrowser(p.T)
 	must(p.T, step, step.Post(p.Context(), p.d.Portal+"/signin/oidc", url.Values{"mfa": {"true"}}))
