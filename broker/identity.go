@@ -54,6 +54,30 @@ func (c Claims) First(name string) string {
 	return ""
 }
 
+// Unreadable names the claims that were sent in a form that is no list of
+// strings, each with what it is ("a list of objects"). They are left out of
+// [Claims], but they are not absent: whoever asks for one has to refuse. Under
+// "" stands why any claim that is not there may have been sent.
+type Unreadable map[string]string
+
+// Why reports whether the claim of that name, or an object around it
+// ("realm_access" for "realm_access.roles"), could not be read. What is in the
+// claims is readable, so it is to be asked for names that are not there.
+func (u Unreadable) Why(name string) (string, bool) {
+	for part := name; part != "" && len(u) > 0; {
+		if why, ok := u[part]; ok {
+			return why, true
+		}
+		dot := strings.LastIndexByte(part, '.')
+		if dot < 0 {
+			break
+		}
+		part = part[:dot]
+	}
+	why, ok := u[""]
+	return why, ok
+}
+
 // AuthnContext says how a person authenticated: acr or AuthnContextClassRef,
 // and the list of methods (amr, RFC 8176, or Entra ID's authnmethodsreferences).
 type AuthnContext struct {
@@ -65,10 +89,12 @@ type AuthnContext struct {
 // mapping: every field comes from a checked signature or a checked TLS channel.
 type Authentication struct {
 	Subject       Subject // ID is empty when the NameID is transient or unspecified
+	GivenID       string  // without a Subject.ID: what identity.subject may build on, "" if it does not last
 	NameIDFormat  string  // SAML only
 	NameID        string  // SAML NameID or OIDC sub as received: how the provider names the person in a logout
 	LogoutHint    Secret  // what the adapter needs besides to ask for a logout; only it knows the form
 	Claims        Claims
+	Unreadable    Unreadable // what was sent besides and cannot be read
 	AuthnContext  AuthnContext
 	AuthnInstant  time.Time // when the person authenticated at the provider; zero if unknown
 	SessionIndex  string    // SAML SessionIndex or OIDC sid
@@ -89,17 +115,21 @@ type Tokens struct {
 // Identity is a person as an identity provider vouched for them, mapped by the
 // provider's identity settings.
 type Identity struct {
-	Subject        Subject      `json:"subject"`
-	Username       string       `json:"username"`
-	Email          string       `json:"email,omitempty"`
-	Groups         []string     `json:"groups"`
-	Claims         Claims       `json:"claims,omitempty"`
-	AuthnContext   AuthnContext `json:"authn_context"`
-	AuthnInstant   time.Time    `json:"authn_instant,omitzero"`
-	MFA            bool         `json:"mfa"` // the provider's proof satisfied its MFA policy
-	NotOnOrAfter   time.Time    `json:"not_on_or_after,omitzero"`
-	SessionName    string       `json:"session_name"`    // wanted RoleSessionName, before cleaning
-	SourceIdentity string       `json:"source_identity"` // wanted SourceIdentity, before cleaning
+	Subject    Subject    `json:"subject"`
+	Username   string     `json:"username"`
+	Email      string     `json:"email,omitempty"`
+	Groups     []string   `json:"groups"`
+	Claims     Claims     `json:"claims,omitempty"`
+	Unreadable Unreadable `json:"unreadable,omitempty"`
+	// UnverifiedEmail is an address that nobody vouched for: it is shown as
+	// that, names nobody and decides nothing. Email is empty then.
+	UnverifiedEmail string       `json:"unverified_email,omitempty"`
+	AuthnContext    AuthnContext `json:"authn_context"`
+	AuthnInstant    time.Time    `json:"authn_instant,omitzero"`
+	MFA             bool         `json:"mfa"` // the provider's proof satisfied its MFA policy
+	NotOnOrAfter    time.Time    `json:"not_on_or_after,omitzero"`
+	SessionName     string       `json:"session_name"`    // wanted RoleSessionName, before cleaning
+	SourceIdentity  string       `json:"source_identity"` // wanted SourceIdentity, before cleaning
 }
 
 // MFAPolicy says which proof of a second factor an identity provider gives.

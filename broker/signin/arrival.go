@@ -32,9 +32,11 @@ type arrivalRecord struct {
 	TraceSteps    []broker.TraceStep  `json:"trace_steps"`
 	ExpiresAt     time.Time           `json:"expires_at"`
 	SubjectID     string              `json:"subject_id"`
+	GivenID       string              `json:"given_id,omitempty"`
 	NameIDFormat  string              `json:"name_id_format"`
 	NameID        string              `json:"name_id"`
 	Claims        broker.Claims       `json:"claims"`
+	Unreadable    broker.Unreadable   `json:"unreadable,omitempty"`
 	AuthnContext  broker.AuthnContext `json:"authn_context"`
 	AuthnInstant  time.Time           `json:"authn_instant"`
 	SessionIndex  string              `json:"session_index"`
@@ -46,8 +48,8 @@ type arrivalRecord struct {
 
 func (r arrivalRecord) authentication() broker.Authentication {
 	return broker.Authentication{
-		Subject: broker.Subject{Provider: r.Provider, ID: r.SubjectID}, NameIDFormat: r.NameIDFormat, NameID: r.NameID, Claims: r.Claims,
-		AuthnContext: r.AuthnContext, AuthnInstant: r.AuthnInstant, SessionIndex: r.SessionIndex, NotOnOrAfter: r.NotOnOrAfter,
+		Subject: broker.Subject{Provider: r.Provider, ID: r.SubjectID}, GivenID: r.GivenID, NameIDFormat: r.NameIDFormat, NameID: r.NameID,
+		Claims: r.Claims, Unreadable: r.Unreadable, AuthnContext: r.AuthnContext, AuthnInstant: r.AuthnInstant, SessionIndex: r.SessionIndex, NotOnOrAfter: r.NotOnOrAfter,
 		LogoutHint: broker.NewSecret(r.LogoutHint), ReplayID: r.ReplayID, ReplayExpires: r.ReplayExpires,
 	}
 }
@@ -91,7 +93,8 @@ func (s *Service) arrive(ctx context.Context, t *broker.Trace, p broker.Provider
 	t.Pass("signin.ask", "the person is asked before a session begins")
 	if err := s.c.Kept.Put(ctx, arrivalKey(token), arrivalRecord{
 		Provider: p.ID, BindingHash: binding.Hash(), TraceID: t.ID, TraceSteps: t.Steps(), ExpiresAt: s.c.Now().Add(ArrivalTTL),
-		SubjectID: auth.Subject.ID, NameIDFormat: auth.NameIDFormat, NameID: auth.NameID, Claims: auth.Claims, AuthnContext: auth.AuthnContext,
+		SubjectID: auth.Subject.ID, GivenID: auth.GivenID, NameIDFormat: auth.NameIDFormat, NameID: auth.NameID,
+		Claims: auth.Claims, Unreadable: auth.Unreadable, AuthnContext: auth.AuthnContext,
 		AuthnInstant: auth.AuthnInstant, SessionIndex: auth.SessionIndex, NotOnOrAfter: auth.NotOnOrAfter,
 		LogoutHint: auth.LogoutHint.Reveal(), ReplayID: auth.ReplayID, ReplayExpires: auth.ReplayExpires,
 	}, ArrivalTTL); err != nil {
