@@ -15,7 +15,7 @@ func (e *Engine) IsAdmin(_ context.Context, id broker.Identity) (bool, error) {
 	if len(r.Groups) == 0 && r.when == nil {
 		return false, nil
 	}
-	p, err := newPerson(&id, e.now())
+	p, err := e.person(&id)
 	if err != nil {
 		return false, err
 	}

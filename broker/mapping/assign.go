@@ -18,7 +18,7 @@ type grant struct{ account, role int }
 // result is the caller's, but for the labels of accounts, which are not to be
 // changed.
 func (e *Engine) Assignments(ctx context.Context, id broker.Identity) ([]broker.Assignment, error) {
-	p, err := newPerson(&id, e.now())
+	p, err := e.person(&id)
 	if err != nil {
 		return nil, err
 	}

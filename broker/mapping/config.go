@@ -42,13 +42,14 @@ type ProviderNames struct {
 
 // Provider says how the claims of one identity provider become an identity.
 // The expressions see `claims`, a map from string to list of strings, and
-// `subject`, the verified NameID or sub ("" when it is transient). Subject,
+// `subject`, the verified NameID or sub ("" when it is transient, qualified by
+// somebody else, or an e-mail address that nobody vouches for). Subject,
 // Username and Email give a string, Groups a list of strings.
 type Provider struct {
 	ID       broker.ProviderID
 	Subject  string // default: the verified one; needed when that is transient
 	Username string // default: a usual claim, else the e-mail address, else the subject
-	Email    string // default: a usual claim, unless email_verified says false
+	Email    string // default: a usual claim; in either case only an address that somebody vouches for
 	Groups   string // default: claims.groups, or the claim that Entra ID or AD FS use
 
 	GroupsAbsent GroupsAbsent
@@ -57,9 +58,13 @@ type Provider struct {
 	// the IAM OIDC provider for roles with [broker.ViaIDPToken]. Empty: this
 	// provider has no tokens for AWS.
 	IDPTokenProviderURL string
+	// InsecureUnverifiedEmail takes addresses as they come, also those that the
+	// provider says are not verified.
+	InsecureUnverifiedEmail bool
 	// EmailAuthoritativeDomains are the e-mail domains whose addresses this
 	// provider alone gives out. A NameID in e-mail format is taken as a subject
-	// in these domains only.
+	// in these domains only, and an address of which nothing is said is vouched
+	// for.
 	EmailAuthoritativeDomains []string
 }
 

@@ -77,7 +77,7 @@ func (e *Engine) again(ctx context.Context, id broker.Identity) (broker.Identity
 	if p == nil {
 		return broker.Identity{}, broker.Errorf(broker.CodeDenied, "There is no identity provider %q.", id.Subject.Provider)
 	}
-	return e.describe(ctx, p, id, claimScope(id.Claims, id.Subject.ID))
+	return e.describe(ctx, p, id, id.Subject.ID)
 }
 
 // sameView compares what rules see of two identities with the same claims.

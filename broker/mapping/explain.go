@@ -11,7 +11,7 @@ import (
 // Explain judges every rule and says why it did or did not match. Its
 // assignments are those of [Engine.Assignments].
 func (e *Engine) Explain(ctx context.Context, id broker.Identity) (broker.Explanation, error) {
-	p, err := newPerson(&id, e.now())
+	p, err := e.person(&id)
 	if err != nil {
 		return broker.Explanation{}, err
 	}

@@ -110,6 +110,9 @@ func compile(env *cel.Env, src string, want *cel.Type, regexes *regexBudget) (*e
 	if !want.IsExactType(a.OutputType()) {
 		return nil, fmt.Errorf("gives %s, but %s is needed", a.OutputType(), want)
 	}
+	if comparesMaps(a) {
+		return nil, errors.New("compares all claims at once, of which some may be unreadable; compare single claims")
+	}
 	est, err := env.EstimateCost(a, sizes{})
 	if err != nil {
 		return nil, fmt.Errorf("its cost cannot be estimated: %w", err)
@@ -181,6 +184,26 @@ func groupLiterals(root ast.Expr) []string {
 		}
 	}))
 	return out
+}
+
+// comparesMaps reports whether a whole map is compared. With a claim that cannot
+// be read there is no answer, and CEL would take that for a difference.
+func comparesMaps(a *cel.Ast) bool {
+	found := false
+	ast.PostOrderVisit(a.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		switch c := e.AsCall(); c.FunctionName() {
+		case operators.Equals, operators.NotEquals, operators.In, "dyn":
+			found = found || holdsMap(a.NativeRep().GetType(c.Args()[0].ID()))
+		}
+	}))
+	return found
+}
+
+func holdsMap(t *types.Type) bool {
+	return t.Kind() == types.MapKind || slices.ContainsFunc(t.Parameters(), holdsMap)
 }
 
 func isGroups(e ast.Expr) bool {

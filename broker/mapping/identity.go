@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,25 +42,28 @@ func (e *Engine) Identity(ctx context.Context, a broker.Authentication) (broker.
 	if p == nil {
 		return broker.Identity{}, fmt.Errorf("mapping: no identity settings for provider %q", a.Subject.Provider)
 	}
-	in := claimScope(a.Claims, a.Subject.ID)
+	subject := cmp.Or(a.Subject.ID, a.GivenID)
 	id := broker.Identity{
-		Subject: a.Subject, Claims: a.Claims, AuthnContext: a.AuthnContext, AuthnInstant: a.AuthnInstant, NotOnOrAfter: a.NotOnOrAfter,
+		Subject: a.Subject, Claims: a.Claims, Unreadable: a.Unreadable, AuthnContext: a.AuthnContext, AuthnInstant: a.AuthnInstant, NotOnOrAfter: a.NotOnOrAfter,
 	}
 	var err error
-	if id.Subject.ID, err = p.subjectID(in, a); err != nil {
+	if id.Subject.ID, err = p.subjectID(claimScope(a.Claims, p.hide(a.Claims, a.Unreadable), subject), a); err != nil {
 		return broker.Identity{}, err
 	}
-	return e.describe(ctx, p, id, in)
+	return e.describe(ctx, p, id, subject)
 }
 
 // describe fills in what the claims of id say about its subject.
-func (e *Engine) describe(ctx context.Context, p *provider, id broker.Identity, in scope) (_ broker.Identity, err error) {
+func (e *Engine) describe(ctx context.Context, p *provider, id broker.Identity, subject string) (_ broker.Identity, err error) {
 	trace := broker.TraceFrom(ctx)
+	in := claimScope(id.Claims, p.hide(id.Claims, id.Unreadable), subject)
 	id.MFA = p.MFA.Satisfied(id.AuthnContext, id.Claims)
-	if id.Groups, err = p.groupsOf(trace, in, id.Claims); err != nil {
+	if id.Groups, err = p.groupsOf(trace, in, id.Claims, id.Unreadable); err != nil {
 		return broker.Identity{}, err
 	}
-	if id.Email, err = p.emailOf(trace, in, id.Claims); err != nil {
+	// The verdict on the address comes after the expression that finds it.
+	all := claimScope(id.Claims, id.Unreadable, subject)
+	if id.Email, id.UnverifiedEmail, err = p.emailOf(trace, all, id.Claims, id.Unreadable); err != nil {
 		return broker.Identity{}, err
 	}
 	if id.Username, err = p.usernameOf(in, id); err != nil {
@@ -103,15 +107,16 @@ func (p *provider) subjectID(in scope, a broker.Authentication) (string, error) 
 
 // groupsOf refuses when groups are missing, as "no groups" and "groups were
 // not sent" must not be mistaken for one another.
-func (p *provider) groupsOf(trace *broker.Trace, in scope, c broker.Claims) ([]string, error) {
+func (p *provider) groupsOf(trace *broker.Trace, in scope, c broker.Claims, u broker.Unreadable) ([]string, error) {
 	for _, name := range overageClaims {
-		if v, ok := c[name]; ok && (len(v) != 1 || v[0] != "false") {
+		_, unreadable := u[name]
+		if v, ok := c[name]; unreadable || ok && (len(v) != 1 || v[0] != "false") {
 			return nil, broker.Errorf(broker.CodeDenied, "You are in so many groups that your identity provider left them out of the sign-in.").
 				Fix("Ask your administrator to have %s send only the groups assigned to this application, or application roles in their place.", p.ID).
 				Because(fmt.Errorf("overage marker %q", name))
 		}
 	}
-	groups, err := p.rawGroups(in, c)
+	groups, err := p.rawGroups(in, c, u)
 	if err != nil && absent(err) && p.GroupsAbsent == GroupsNone {
 		trace.Pass("mapping.groups", "absent, taken as none")
 		return []string{}, nil
@@ -140,51 +145,35 @@ func (p *provider) groupsOf(trace *broker.Trace, in scope, c broker.Claims) ([]s
 	return out, nil
 }
 
-func (p *provider) rawGroups(in scope, c broker.Claims) ([]string, error) {
+func (p *provider) rawGroups(in scope, c broker.Claims, u broker.Unreadable) ([]string, error) {
 	if p.groups != nil {
 		return p.groups.list(in)
 	}
 	for _, name := range groupClaims {
+		if why, unreadable := u[name]; unreadable {
+			return nil, unreadableError{name, why}
+		}
 		if v, ok := c[name]; ok {
 			return v, nil
 		}
 	}
+	if why, some := u[""]; some { // one of which may be the groups
+		return nil, unreadableError{groupClaims[0], why}
+	}
 	return nil, errors.New("no such key: groups")
 }
 
-func (p *provider) emailOf(trace *broker.Trace, in scope, c broker.Claims) (string, error) {
-	email := firstOf(c, emailClaims)
-	if p.email != nil {
-		var err error
-		if email, err = p.email.text(in); err != nil && absent(err) {
-			trace.Pass("mapping.email", "absent: %v", err)
-			return "", nil
-		} else if err != nil {
-			return "", p.cannot("identity.email", "your e-mail address", err)
-		}
-	} else if email != "" && c.First("email_verified") == "false" {
-		trace.Pass("mapping.email", "left out, as the provider says that it is not verified")
-		return "", nil
-	}
-	if email != "" && !plain(email, maxText) {
-		return "", p.cannot("identity.email", "your e-mail address", fmt.Errorf("%d bytes, or control characters", len(email)))
-	}
-	return email, nil
-}
-
 func (p *provider) usernameOf(in scope, id broker.Identity) (string, error) {
-	name := firstOf(id.Claims, usernameClaims)
-	for _, s := range []string{id.Email, id.Subject.ID} {
-		if name == "" {
-			name = s
-		}
-	}
+	var name string
 	var err error
 	if p.username != nil {
 		name, err = p.username.text(in)
+	} else if name, err = firstOf(id.Claims, id.Unreadable, usernameClaims); name == "" || strings.EqualFold(name, id.UnverifiedEmail) {
+		// An address that nobody vouches for is no better as a username.
+		name = cmp.Or(id.Email, id.Subject.ID)
 	}
 	if err == nil && !plain(name, maxText) {
-		err = fmt.Errorf("%d bytes, or control characters", len(name))
+		err = plainError(name)
 	}
 	if err != nil {
 		return "", p.cannot("identity.username", "your username", err)
@@ -198,7 +187,7 @@ func (e *Engine) names(id *broker.Identity) error {
 	if id.SessionName == "" {
 		id.SessionName = id.Username
 	}
-	person, err := newPerson(id, e.now())
+	person, err := e.person(id)
 	if err != nil {
 		return err
 	}
@@ -213,6 +202,9 @@ func (e *Engine) names(id *broker.Identity) error {
 		s, err := n.expr.text(person.in(time.UTC))
 		if err == nil && !plain(s, maxText) {
 			err = fmt.Errorf("gave %d bytes, or control characters", len(s))
+			if s == "" && id.UnverifiedEmail != "" {
+				err = unreadableError{"email", notVouched}
+			}
 		}
 		if err != nil {
 			return e.providers[id.Subject.Provider].cannot(n.key, "the name that AWS is to see", err)
@@ -224,18 +216,36 @@ func (e *Engine) names(id *broker.Identity) error {
 
 // cannot is the refusal when a setting gives nothing for this person.
 func (p *provider) cannot(setting, what string, err error) error {
+	if e, ok := errors.AsType[unreadableError](err); ok && e.why == notVouched {
+		return broker.Errorf(broker.CodeDenied, "Your identity provider does not say that it verified your e-mail address, and %s is made from it.", what).
+			Fix("Verify the address there. If you have, ask your administrator to look at email_authoritative for %s, and at %s.", p.ID, setting).
+			Because(fmt.Errorf("%s: %w", setting, err))
+	} else if ok {
+		return broker.Errorf(broker.CodeDenied, "Your identity provider sent %s in a form that cannot be read: the claim %.80q is %s.", what, e.name, e.why).
+			Fix("Ask your administrator to have %s send it as plain text, or as a list of plain texts, or to name another claim in %s.", p.ID, setting).
+			Because(fmt.Errorf("%s: %w", setting, err))
+	}
 	return broker.Errorf(broker.CodeDenied, "Your identity provider did not send what is needed for %s.", what).
 		Fix("Ask your administrator to look at %s for %s in the configuration, and at what the provider sends.", setting, p.ID).
 		Because(fmt.Errorf("%s: %w", setting, err))
 }
 
-func firstOf(c broker.Claims, names []string) string {
+// firstOf returns the first of the claims that says something, "" if none does,
+// and an error when that one cannot be read.
+func firstOf(c broker.Claims, u broker.Unreadable, names []string) (string, error) {
 	for _, n := range names {
+		if why, unreadable := u[n]; unreadable {
+			return "", unreadableError{n, why}
+		}
 		if v := c.First(n); v != "" {
-			return v
+			return v, nil
 		}
 	}
-	return ""
+	return "", nil
+}
+
+func plainError(s string) error {
+	return fmt.Errorf("%d bytes, or control characters", len(s))
 }
 
 // plain reports whether s has 1 to most bytes and no control characters, those

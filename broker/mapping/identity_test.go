@@ -38,10 +38,11 @@ func TestIdentity(t *testing.T) {
 		{
 			name: "an unverified e-mail address is left out",
 			in:   oidc(broker.Claims{"groups": {}, "email": {"ceo@example.com"}, "email_verified": {"false"}}),
-			want: broker.Identity{Subject: broker.Subject{ID: "sub-1"}, Username: "sub-1", Groups: []string{}, SessionName: "sub-1", SourceIdentity: "sub-1"},
+			want: broker.Identity{Subject: broker.Subject{ID: "sub-1"}, Username: "sub-1", UnverifiedEmail: "ceo@example.com", Groups: []string{}, SessionName: "sub-1", SourceIdentity: "sub-1"},
 		},
 		{
-			name: "SAML with the names of Entra ID",
+			name:     "SAML with the names of Entra ID",
+			provider: mapping.Provider{EmailAuthoritativeDomains: []string{"example.com"}},
 			in: saml(nameID+"persistent", "xyz", broker.Claims{
 				"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress":      {"a@example.com"},
 				"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name":              {"alice"},
@@ -52,7 +53,7 @@ func TestIdentity(t *testing.T) {
 		},
 		{
 			name:     "expressions",
-			provider: mapping.Provider{Subject: `claims.employee[0]`, Username: `claims.login[0].lowerAscii()`, Email: `claims["urn:mail"][0]`, Groups: `claims.memberOf.filter(g, g.startsWith("CN=aws-")).map(g, g.split(",")[0].substring(3))`},
+			provider: mapping.Provider{Subject: `claims.employee[0]`, Username: `claims.login[0].lowerAscii()`, Email: `claims["urn:mail"][0]`, EmailAuthoritativeDomains: []string{"x"}, Groups: `claims.memberOf.filter(g, g.startsWith("CN=aws-")).map(g, g.split(",")[0].substring(3))`},
 			session:  mapping.RoleSession{Name: `identity.username + "@corp"`, SourceIdentity: `identity.claims.employee[0]`},
 			in:       saml("urn:oasis:names:tc:SAML:2.0:nameid-format:transient", "", broker.Claims{"employee": {"4711"}, "login": {"ALICE"}, "urn:mail": {"a@x"}, "memberOf": {"CN=aws-1,DC=x", "CN=other,DC=x"}}),
 			want:     broker.Identity{Subject: broker.Subject{ID: "4711"}, Username: "alice", Email: "a@x", Groups: []string{"aws-1"}, SessionName: "alice@corp", SourceIdentity: "4711"},

@@ -22,7 +22,7 @@ func (e *Engine) Missing(ctx context.Context, id broker.Identity, accountName, r
 	if !ok || len(roles) == 0 {
 		return nil, nil
 	}
-	p, err := newPerson(&id, e.now())
+	p, err := e.person(&id)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func TestAttackExplanationsOfManyGroups(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e, id := conventions(t, tt.accounts, tt.rules), strangers(tt.groups)
-			p, err := newPerson(id, e.now())
+			p, err := e.person(id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestAttackGroupsThatNameOneRole(t *testing.T) {
 	for i := range id.Groups {
 		id.Groups[i] = fmt.Sprintf("%d-Admin", i)
 	}
-	p, err := newPerson(id, e.now())
+	p, err := e.person(id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -44,17 +43,22 @@ type person struct {
 	spent uint64
 }
 
-// newPerson refuses an identity that is larger than what the cost limits were
+// person refuses an identity that is larger than what the cost limits were
 // judged with.
-func newPerson(id *broker.Identity, now time.Time) (*person, error) {
+func (e *Engine) person(id *broker.Identity) (*person, error) {
 	if err := tooManyGroups(id.Groups); err != nil {
 		return nil, err
 	}
+	pr := e.providers[id.Subject.Provider]
+	if pr == nil {
+		pr = &provider{} // nobody vouches for anything
+	}
 	p := &person{
-		id: id, now: now.Truncate(time.Minute), groups: make(map[string]struct{}, len(id.Groups)),
+		id: id, now: e.now().Truncate(time.Minute), groups: make(map[string]struct{}, len(id.Groups)),
 		subject: types.String(id.Subject.ID), provider: types.String(id.Subject.Provider),
-		username: types.String(id.Username), email: types.String(id.Email), mfa: types.Bool(id.MFA),
-		claims: claimsValue(id.Claims), zones: map[*time.Location]cel.Activation{}, roles: map[int]roleView{}, near: newSpeller(),
+		username: types.String(id.Username), email: pr.emailValue(id), mfa: types.Bool(id.MFA),
+		claims: claimsValue(id.Claims, pr.hide(id.Claims, id.Unreadable)), zones: map[*time.Location]cel.Activation{}, roles: map[int]roleView{},
+		near: newSpeller(),
 	}
 	for _, g := range id.Groups {
 		p.groups[g] = struct{}{}
@@ -75,55 +79,6 @@ func tooManyGroups(groups []string) error {
 		}
 	}
 	return nil
-}
-
-// claimsValue is the CEL view of claims. To look at a claim that is larger than
-// the limits is an error, also for has(): what cannot be judged is not absent.
-func claimsValue(c broker.Claims) ref.Val {
-	if len(c) > maxClaims {
-		return types.NewErr("the %d claims are more than the %d that expressions may look at", len(c), maxClaims)
-	}
-	seen := make(map[string][]string, len(c))
-	var large map[ref.Val]struct{}
-	for name, values := range c {
-		if len(name) > maxText {
-			return types.NewErr("a claim has a name of %d bytes", len(name))
-		}
-		seen[name] = values
-		if len(values) > maxGroups || slices.ContainsFunc(values, func(v string) bool { return len(v) > maxText }) {
-			if large == nil {
-				large = map[ref.Val]struct{}{}
-			}
-			large[types.String(name)], seen[name] = struct{}{}, nil
-		}
-	}
-	m := types.DefaultTypeAdapter.NativeToValue(seen)
-	if mapper, ok := m.(traits.Mapper); ok && large != nil {
-		return claimMap{mapper, large}
-	}
-	return m
-}
-
-// claimMap is a map of claims of which some are too large to look at.
-type claimMap struct {
-	traits.Mapper
-	large map[ref.Val]struct{}
-}
-
-// Find returns an error for a claim that is too large.
-func (m claimMap) Find(key ref.Val) (ref.Val, bool) {
-	if _, ok := m.large[key]; ok {
-		return types.NewErr("the claim %v is larger than expressions may look at", key.Value()), false
-	}
-	return m.Mapper.Find(key)
-}
-
-// Get returns an error for a claim that is too large.
-func (m claimMap) Get(key ref.Val) ref.Val {
-	if v, found := m.Find(key); found || types.IsError(v) {
-		return v
-	}
-	return m.Mapper.Get(key)
 }
 
 // in returns the scope with now in the given zone.
@@ -169,8 +124,8 @@ func (v identityVars) ResolveName(name string) (any, bool) {
 func (identityVars) Parent() cel.Activation { return nil }
 
 // claimScope is the scope of a provider's identity expressions.
-func claimScope(c broker.Claims, subject string) scope {
-	return scope{claimVars{claimsValue(c), types.String(subject)}, new(uint64)}
+func claimScope(c broker.Claims, u broker.Unreadable, subject string) scope {
+	return scope{claimVars{claimsValue(c, u), types.String(subject)}, new(uint64)}
 }
 
 // claimVars resolves the variables of a provider's identity expressions.

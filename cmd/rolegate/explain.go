@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -59,6 +61,12 @@ func (p *program) printExplanation(id broker.Identity, ex broker.Explanation) er
 		groups[i] = broker.Visible(g)
 	}
 	fmt.Fprintf(p.stdout, "%s (%s), groups: %s\n", broker.Visible(id.Username), broker.Visible(id.Subject.String()), strings.Join(groups, ", "))
+	if id.UnverifiedEmail != "" {
+		fmt.Fprintf(p.stdout, "  e-mail address %s is unverified: it names nobody and decides no rule\n", broker.Visible(id.UnverifiedEmail))
+	}
+	for _, name := range slices.Sorted(maps.Keys(id.Unreadable)) {
+		fmt.Fprintf(p.stdout, "  claim %q was left out: it is %s\n", name, id.Unreadable[name])
+	}
 	for _, r := range ex.Rules {
 		mark := "no "
 		if r.Matched {

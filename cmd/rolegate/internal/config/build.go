@@ -67,7 +67,7 @@ func (c *Config) Mapping() mapping.Config {
 func (c *Config) mappingProvider(p IdentityProvider) mapping.Provider {
 	out := mapping.Provider{
 		ID: broker.ProviderID(p.ID), Subject: p.Identity.Subject, Username: p.Identity.Username, Email: p.Identity.Email, Groups: p.Identity.Groups,
-		GroupsAbsent: mapping.GroupsAbsent(p.GroupsAbsent), MFA: p.Policy(),
+		GroupsAbsent: mapping.GroupsAbsent(p.GroupsAbsent), MFA: p.Policy(), InsecureUnverifiedEmail: p.InsecureUnverifiedEmail,
 	}
 	if p.OIDC != nil {
 		out.IDPTokenProviderURL = hostAndPath(p.OIDC.Issuer)
@@ -163,6 +163,9 @@ func (c *Config) StoreConfig() (sqlstore.Config, error) {
 func (c *Config) Relaxations() []string {
 	var out []string
 	for _, p := range c.IdentityProviders {
+		if p.InsecureUnverifiedEmail {
+			out = append(out, "identity provider "+p.ID+": insecure_unverified_email")
+		}
 		if p.SAML != nil && p.SAML.InsecureAllowCBC {
 			out = append(out, "identity provider "+p.ID+": insecure_allow_cbc")
 		}

@@ -106,7 +106,9 @@ type IdentityProvider struct {
 	GroupsAbsent string   `yaml:"groups_absent,omitempty" jsonschema:"enum=refuse,enum=none" jsonschema_description:"What a missing groups claim means, default refuse."`
 	MFA          MFA      `yaml:"mfa,omitempty"`
 	// EmailAuthoritative makes an e-mail address the lasting key of a person.
-	EmailAuthoritative bool `yaml:"email_authoritative,omitempty" jsonschema_description:"This provider alone gives out the addresses in email_domains, so an e-mail NameID may be the subject."`
+	EmailAuthoritative bool `yaml:"email_authoritative,omitempty" jsonschema_description:"This provider alone gives out the addresses in email_domains: they count as verified unless it says no, and an e-mail NameID may be the subject."`
+
+	InsecureUnverifiedEmail bool `yaml:"insecure_unverified_email,omitempty" jsonschema_description:"Take e-mail addresses as they come, also those that the provider says are not verified."`
 }
 
 // SAML is our service-provider side.

@@ -31,6 +31,7 @@ type house struct {
 const corporate = `  - id: corp
     name: Acme
     email_domains: [example.com]
+    email_authoritative: true
     saml: {metadata_file: idp.xml, idp_initiated: true}
     identity: {username: 'claims.username[0]', email: 'claims.email[0]', groups: 'claims.groups'}
 `

@@ -22,6 +22,8 @@ const siteConfig = `
 public_url: https://sso.rolegate.test
 identity_providers:
   - id: other
+    email_domains: [example.com]
+    email_authoritative: true
     saml: {metadata_file: idp.xml}
     identity: {username: 'claims.username[0]', email: 'claims.email[0]', groups: 'claims.groups'}
 accounts: [{id: "111111111111", name: production}]

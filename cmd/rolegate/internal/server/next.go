@@ -52,7 +52,7 @@ func (s *Server) refreshNew(ctx context.Context, old *Server) {
 // anyway. Two adapters with the same sum do the same. What only the use cases
 // look at (name, identity, proof lists) is left out.
 func adapterSum(c *config.Config, p config.IdentityProvider) (string, error) {
-	p.Name, p.Identity, p.GroupsAbsent, p.MFA = "", config.Identity{}, "", config.MFA{}
+	p.Name, p.Identity, p.GroupsAbsent, p.MFA, p.InsecureUnverifiedEmail = "", config.Identity{}, "", config.MFA{}, false
 	var files []string
 	read := func(name string) error {
 		if name == "" {

@@ -155,7 +155,7 @@ func newWorld(t testing.TB) *world {
 	fmt.Fprintf(&text, `public_url: %s
 insecure_no_rate_limits: %t
 identity_providers:
-  - {id: corp, name: Acme, saml: {metadata_file: idp.xml}, identity: {username: 'claims.username[0]', email: 'claims.email[0]', groups: claims.groups}}
+  - {id: corp, name: Acme, email_domains: [example.com], email_authoritative: true, saml: {metadata_file: idp.xml}, identity: {username: 'claims.username[0]', email: 'claims.email[0]', groups: claims.groups}}
   - {id: other, name: Elsewhere, saml: {metadata_url: "https://127.0.0.1:1/metadata"}, identity: {groups: claims.groups}}
 accounts:
   - {id: "111122223333", name: prod}
