@@ -26,7 +26,7 @@ func TestAccepts(t *testing.T) {
 			sigOf(r).AddChild(parse(`<ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#">` + s + `</ds:KeyInfo>`))
 		})
 	}
-	x509Data := func(keys ...saml.KeyPair) string {
+	chain := func(keys ...saml.KeyPair) string {
 		out := ""
 		for _, k := range keys {
 			out += "<ds:X509Data><ds:X509Certificate>\n" + base64.StdEncoding.EncodeToString(k.Certificate.Raw) + "\n</ds:X509Certificate></ds:X509Data>"
@@ -57,10 +57,10 @@ func TestAccepts(t *testing.T) {
 		{"ECDSA-SHA256", metadata(p256), nil, func(a *answer) { a.signAssertion, a.method = &p256, dsig.ECDSASHA256SignatureMethod }},
 		{"ECDSA-SHA384", metadata(one, p384), nil, func(a *answer) { a.signAssertion, a.method = &p384, dsig.ECDSASHA384SignatureMethod }},
 		{"ECDSA in ASN.1", metadata(p256), nil, func(a *answer) { a.signAssertion, a.method, a.asn1 = &p256, dsig.ECDSASHA256SignatureMethod, true }},
-		{"KeyInfo with a chain", metadata(one), nil, keyInfo(x509Data(one, two))},
+		{"KeyInfo with a chain", metadata(one), nil, keyInfo(chain(one, two))},
 		{"KeyInfo with a name only", metadata(two, one), nil, keyInfo(`<ds:KeyName>key 7</ds:KeyName>`)},
 		{"KeyInfo with something unreadable", metadata(one), nil, keyInfo(`<ds:X509Data><ds:X509Certificate>AAAA</ds:X509Certificate></ds:X509Data>`)},
-		{"KeyInfo with another certificate of the key", metadata(one), nil, keyInfo(x509Data(reissued))},
+		{"KeyInfo with another certificate of the key", metadata(one), nil, keyInfo(chain(reissued))},
 		{"an expired certificate beside the one in use", metadata(expired(two.Key), one), nil, nil},
 		{"indented SignatureValue", metadata(one), nil, after(func(r *etree.Element) {
 			v := sigOf(r).FindElement("./SignatureValue")

@@ -46,13 +46,13 @@ type Config struct {
 	PublicURL           string
 	MetadataURL         string // or MetadataFile: exactly one
 	MetadataFile        string
-	IDPEntityID         string            // picks one out of an EntitiesDescriptor
+	IDPEntityID         string            // picks one out of an EntitiesDescriptor, and refuses metadata of another
 	MetadataCertificate *x509.Certificate // if set, metadata must be signed by it
 	SignRequests        bool
-	WantEncrypted       bool // refuse plain assertions
-	IDPInitiated        bool // also take answers to no request
-	InsecureAllowCBC    bool // also decrypt AES-CBC, which is malleable
-	Binding             Binding
+	WantEncrypted       bool    // refuse plain assertions
+	IDPInitiated        bool    // also take answers to no request
+	InsecureAllowCBC    bool    // also decrypt AES-CBC, which is malleable
+	Binding             Binding // default: what the metadata offers, redirect first
 	Signature           SignaturePolicy
 	ClockSkew           time.Duration // default 60 s, at most 5 min
 	NoLogout            bool          // leave the provider's session when a person signs out
@@ -173,8 +173,13 @@ type ServiceProvider struct {
 	entityID string
 	acs, slo string
 
+	gate          chan struct{} // held while metadata is fetched
+	tag, modified string        // ETag and Last-Modified of the last good copy; with the gate
+
 	mu     sync.RWMutex
-	idp    *idp // last good metadata, nil before the first
+	idp    *idp          // last good metadata, nil before the first
+	tried  time.Time     // the last fetch, good or not
+	took   time.Duration // how long it took
 	status Status
 }
 
@@ -184,9 +189,6 @@ func New(c Config) (*ServiceProvider, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	if err := append(c.settings(), c.parts()...).Err(); err != nil {
 		return nil, fmt.Errorf("saml: %s: %w", c.ID, err)
-	}
-	if c.Binding == "" {
-		c.Binding = BindingRedirect
 	}
 	if c.Signature == "" {
 		c.Signature = SignedAssertion
@@ -209,13 +211,14 @@ func New(c Config) (*ServiceProvider, error) {
 	}
 	c.EmailDomains = domains
 	base := c.PublicURL + "/saml/" + string(c.ID)
-	return &ServiceProvider{c: c, entityID: base + "/metadata", acs: base + "/acs", slo: base + "/slo"}, nil
+	return &ServiceProvider{c: c, entityID: base + "/metadata", acs: base + "/acs", slo: base + "/slo", gate: make(chan struct{}, 1)}, nil
 }
 
 // Status is what an admin wants to know about an identity provider.
 type Status struct {
 	EntityID     string
 	Certificates []*x509.Certificate
+	LeftOut      []string      // what of the metadata cannot be used, and why
 	Refreshed    time.Time     // of the metadata in use; zero if there is none
 	Err          error         // of the last refresh
 	Skew         time.Duration // their clock minus ours at the last sign-in

@@ -16,6 +16,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
+	"iter"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/url"
@@ -425,4 +426,22 @@ func request() broker.AuthRequest {
 
 func form(raw []byte) url.Values {
 	return url.Values{"SAMLResponse": {base64.StdEncoding.EncodeToString(raw)}, "RelayState": {"state-1"}}
+}
+
+// negativeSerial writes a negative number into the serial of a certificate; its
+// own signature does not hold any more, which nobody looks at.
+func negativeSerial(der []byte) []byte {
+	serial := []byte{0x02, 0x01, 0x01} // INTEGER 1, as certifyFrom makes it
+	return bytes.Replace(der, serial, []byte{0x02, 0x01, 0xff}, 1)
+}
+
+func rsaKeyValue(k saml.KeyPair) string {
+	pub := k.Key.Public().(*rsa.PublicKey)
+	return `<KeyValue><RSAKeyValue><Modulus>` + base64.StdEncoding.EncodeToString(pub.N.Bytes()) + `</Modulus><Exponent>AQAB</Exponent></RSAKeyValue></KeyValue>`
+}
+
+// pull turns a sequence into a function that gives one after the other.
+func pull(seq iter.Seq[string]) func() (string, bool) {
+	next, _ := iter.Pull(seq)
+	return next
 }

@@ -124,7 +124,8 @@ func (sp *ServiceProvider) FinishLogout(ctx context.Context, r broker.LogoutRequ
 		return err
 	}
 	c := &check{sp: sp, idp: idp, now: sp.c.Now(), trace: broker.TraceFrom(ctx), step: "saml.logout_response"}
-	root, _, err := c.logout(m, "SAMLResponse", nameLogoutResponse)
+	var root *etree.Element
+	err = c.retry(ctx, func() (err error) { root, _, err = c.logout(m, "SAMLResponse", nameLogoutResponse); return err })
 	if err == nil && attr(root, "InResponseTo") != r.ID {
 		err = errors.New("it does not answer our request")
 	}
@@ -148,7 +149,9 @@ func (sp *ServiceProvider) ReceiveLogout(ctx context.Context, m broker.LogoutMes
 		return broker.LogoutNotice{}, err
 	}
 	c := &check{sp: sp, idp: idp, now: sp.c.Now(), trace: broker.TraceFrom(ctx), step: "saml.logout_request"}
-	root, relay, err := c.logout(m, "SAMLRequest", nameLogoutRequest)
+	var root *etree.Element
+	var relay string
+	err = c.retry(ctx, func() (err error) { root, relay, err = c.logout(m, "SAMLRequest", nameLogoutRequest); return err })
 	var out broker.LogoutNotice
 	if err == nil {
 		out, err = c.notice(root, relay)
@@ -372,7 +375,7 @@ func (c *check) querySignature(signed, method, signature string) error {
 			return nil
 		}
 	}
-	return errors.New("the metadata holds no certificate that this was signed with")
+	return noCertificate
 }
 
 func parseLogout(raw []byte, root xml.Name) (el *etree.Element, err error) {

@@ -3,11 +3,7 @@ package saml
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -19,23 +15,28 @@ import (
 	"time"
 
 	"github.com/beevik/etree"
-	"github.com/crewjam/saml"
 
 	"github.com/rolegate/rolegate/broker"
 )
 
 const (
-	metadataLimit   = 20 << 20 // federation aggregates are large
 	refreshDefault  = time.Hour
 	refreshShortest = 5 * time.Minute
 	refreshLongest  = 24 * time.Hour
 	refreshRetry    = time.Minute
+	fetchTime       = 2 * time.Minute
+	// rekeyEvery is the least time between two fetches that an unknown key sets
+	// off, so that forged answers cannot make us storm the provider. A document
+	// that takes long is fetched more rarely: rekeyShare of the time at most.
+	rekeyEvery = 15 * time.Second
+	rekeyShare = 20
 )
 
 // idp is what we use of an identity provider's metadata.
 type idp struct {
 	entityID     string
 	certificates []*x509.Certificate
+	leftOut      []string // what could not be used, for the trace
 	redirect     string
 	post         string
 	logout       endpoint
@@ -47,19 +48,70 @@ type idp struct {
 
 // Refresh reads the metadata again. On failure the last good copy stays.
 func (sp *ServiceProvider) Refresh(ctx context.Context) error {
-	raw, err := sp.fetch(ctx)
-	var next *idp
-	if err == nil {
-		next, err = sp.parseMetadata(raw)
+	select {
+	case sp.gate <- struct{}{}:
+		defer func() { <-sp.gate }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+	return sp.refresh(ctx)
+}
+
+// refresh is called with the gate held.
+func (sp *ServiceProvider) refresh(ctx context.Context) error {
+	began := sp.c.Now()
+	next, err := sp.load(ctx)
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	sp.status.Err = err
-	if err != nil {
+	sp.tried, sp.took = sp.c.Now(), sp.c.Now().Sub(began)
+	if sp.status.Err = err; err != nil {
 		return err
 	}
-	sp.idp = next
-	sp.status.EntityID, sp.status.Certificates, sp.status.Refreshed = next.entityID, next.certificates, sp.c.Now()
+	if next != nil { // else it is as it was
+		sp.idp = next
+		sp.status.EntityID, sp.status.Certificates, sp.status.LeftOut = next.entityID, next.certificates, next.leftOut
+	}
+	sp.status.Refreshed = sp.c.Now()
+	return nil
+}
+
+// load fetches and reads the metadata; nil when the server says that it has not
+// changed.
+func (sp *ServiceProvider) load(ctx context.Context) (*idp, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	body, err := sp.fetch(ctx)
+	if err != nil || body == nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }() // only read
+	next, err := sp.parseMetadata(body)
+	if err != nil {
+		sp.tag, sp.modified = "", "" // or it would not be sent again
+	}
+	return next, err
+}
+
+// rekeyed fetches the metadata because an answer was signed by a key that old
+// does not hold: the provider may have changed it. It returns what is known
+// then, nil when that is old still; it waits for a fetch that is under way.
+func (sp *ServiceProvider) rekeyed(ctx context.Context, old *idp) *idp {
+	select {
+	case sp.gate <- struct{}{}:
+		defer func() { <-sp.gate }()
+	case <-ctx.Done():
+		return nil
+	}
+	sp.mu.RLock()
+	known, braked := sp.idp, sp.c.Now().Sub(sp.tried) < max(rekeyEvery, rekeyShare*sp.took)
+	sp.mu.RUnlock()
+	if known == old && !braked {
+		// Those who wait for it do not lose it when the first leaves.
+		_ = sp.refresh(context.WithoutCancel(ctx)) // kept in the status
+	}
+	if known, err := sp.current(); err == nil && known != old {
+		return known
+	}
 	return nil
 }
 
@@ -95,223 +147,212 @@ func (sp *ServiceProvider) interval() time.Duration {
 	return d
 }
 
-func (sp *ServiceProvider) fetch(ctx context.Context) ([]byte, error) {
-	if sp.c.MetadataFile != "" {
-		b, err := os.ReadFile(sp.c.MetadataFile)
-		if err != nil {
-			return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
-		}
-		return limited(bytes.NewReader(b))
+// fetch opens the metadata; nil when it has not changed since the last good
+// copy.
+func (sp *ServiceProvider) fetch(ctx context.Context) (io.ReadCloser, error) {
+	fail := func(err error) (io.ReadCloser, error) {
+		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
+	if sp.c.MetadataFile != "" {
+		f, err := os.Open(sp.c.MetadataFile)
+		if err != nil {
+			return fail(err)
+		}
+		return f, nil
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sp.c.MetadataURL, nil)
 	if err != nil {
-		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, broker.RedactedError(err))
+		return fail(broker.RedactedError(err))
 	}
 	req.Header.Set("Accept", "application/samlmetadata+xml, application/xml;q=0.9, */*;q=0.1")
+	if sp.tag != "" {
+		req.Header.Set("If-None-Match", sp.tag)
+	} else if sp.modified != "" {
+		req.Header.Set("If-Modified-Since", sp.modified)
+	}
 	resp, err := sp.c.HTTP.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, broker.RedactedError(err))
+		return fail(broker.RedactedError(err))
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("saml: metadata of %s: status %d", sp.c.ID, resp.StatusCode)
+	switch {
+	case resp.StatusCode == http.StatusNotModified && sp.tag+sp.modified != "":
+		_ = resp.Body.Close() // it has none
+		return nil, nil
+	case resp.StatusCode != http.StatusOK:
+		_ = resp.Body.Close()
+		return fail(fmt.Errorf("status %d", resp.StatusCode))
 	}
-	return limited(resp.Body)
-}
-
-func limited(r io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, metadataLimit+1))
-	if err != nil {
-		return nil, fmt.Errorf("saml: read metadata: %w", err)
-	}
-	if len(b) > metadataLimit {
-		return nil, fmt.Errorf("saml: metadata over %d bytes", metadataLimit)
-	}
-	return b, nil
+	sp.tag, sp.modified = resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
+	return resp.Body, nil
 }
 
 // parseMetadata reads an EntityDescriptor, or the wanted one of an
-// EntitiesDescriptor (saml-metadata-2.0 section 2.3). If a certificate is
-// pinned, only what its signature covers is read.
-func (sp *ServiceProvider) parseMetadata(raw []byte) (out *idp, err error) {
+// EntitiesDescriptor (saml-metadata-2.0 section 2.3), as a stream. If a
+// certificate is pinned, the document is held whole, and only what its signature
+// covers is read.
+func (sp *ServiceProvider) parseMetadata(r io.Reader) (out *idp, err error) {
 	defer recovered(&err)
-	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // as AD FS writes it
-	if err := prepass(raw, metadataLimits); err != nil {
+	fail := func(err error) (*idp, error) {
 		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
 	}
 	if sp.c.MetadataCertificate != nil {
-		doc := etree.NewDocument()
-		if err := doc.ReadFromBytes(raw); err != nil {
-			return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
-		}
-		good, err := verifyElement(doc.Root(), []*x509.Certificate{sp.c.MetadataCertificate}, sp.c.Now())
-		if err != nil {
-			return nil, fmt.Errorf("saml: signature of the metadata of %s: %w", sp.c.ID, err)
-		}
-		if raw, err = serialize(good); err != nil {
-			return nil, err
+		if r, err = sp.pinned(r); err != nil {
+			return fail(err)
 		}
 	}
-	entity, err := sp.pick(raw)
+	entity, err := findEntity(r, sp.c.IDPEntityID)
 	if err != nil {
-		return nil, fmt.Errorf("saml: metadata of %s: %w", sp.c.ID, err)
+		return fail(err)
 	}
-	return sp.read(entity)
-}
-
-func (sp *ServiceProvider) pick(raw []byte) (*saml.EntityDescriptor, error) {
-	var one saml.EntityDescriptor
-	if xml.Unmarshal(raw, &one) == nil {
-		if sp.c.IDPEntityID != "" && one.EntityID != sp.c.IDPEntityID {
-			return nil, fmt.Errorf("it is about %q, and entity_id says %q", one.EntityID, sp.c.IDPEntityID)
-		}
-		return &one, nil
-	}
-	var many saml.EntitiesDescriptor
-	if err := xml.Unmarshal(raw, &many); err != nil {
-		return nil, fmt.Errorf("no EntityDescriptor: %w", err)
-	}
-	var found []*saml.EntityDescriptor
-	var walk func(d *saml.EntitiesDescriptor)
-	walk = func(d *saml.EntitiesDescriptor) {
-		for i := range d.EntityDescriptors {
-			e := &d.EntityDescriptors[i]
-			if len(e.IDPSSODescriptors) > 0 && (sp.c.IDPEntityID == "" || e.EntityID == sp.c.IDPEntityID) {
-				inheritLife(&e.ValidUntil, &e.CacheDuration, d)
-				found = append(found, e)
-			}
-		}
-		for i := range d.EntitiesDescriptors {
-			inner := &d.EntitiesDescriptors[i]
-			var until time.Time
-			var cache time.Duration
-			inheritLife(&until, &cache, inner)
-			inheritLife(&until, &cache, d)
-			inner.ValidUntil, inner.CacheDuration = &until, &cache
-			walk(inner)
-		}
-	}
-	walk(&many)
-	if len(found) != 1 {
-		return nil, fmt.Errorf("it holds %d matching identity providers: set entity_id to one of them", len(found))
-	}
-	return found[0], nil
-}
-
-// inheritLife shortens a life by that of the document around it: the smallest
-// value counts (saml-metadata-2.0 section 2.3.1).
-func inheritLife(until *time.Time, cache *time.Duration, d *saml.EntitiesDescriptor) {
-	if d.ValidUntil != nil {
-		*until = sooner(*until, *d.ValidUntil)
-	}
-	if d.CacheDuration != nil && *d.CacheDuration > 0 && (*cache == 0 || *d.CacheDuration < *cache) {
-		*cache = *d.CacheDuration
-	}
-}
-
-// sooner returns the earlier time; zero means never.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func (sp *ServiceProvider) read(e *saml.EntityDescriptor) (*idp, error) {
-	bad := func(format string, args ...any) (*idp, error) {
-		return nil, fmt.Errorf("saml: metadata of %s: "+format, append([]any{sp.c.ID}, args...)...)
-	}
-	if len(e.IDPSSODescriptors) != 1 {
-		return bad("%d IDPSSODescriptors, one is needed", len(e.IDPSSODescriptors))
-	}
-	d := e.IDPSSODescriptors[0]
-	out := &idp{entityID: e.EntityID, validUntil: e.ValidUntil, cacheFor: e.CacheDuration, persistent: len(d.NameIDFormats) == 0}
-	if d.ValidUntil != nil {
-		out.validUntil = sooner(out.validUntil, *d.ValidUntil)
-	}
-	for _, f := range d.NameIDFormats {
-		out.persistent = out.persistent || strings.TrimSpace(string(f)) == nameIDPersistent
-	}
-	if out.wantsSigned = d.WantAuthnRequestsSigned != nil && *d.WantAuthnRequestsSigned; out.wantsSigned && len(sp.c.Signing) == 0 {
-		return bad("it wants signed requests, and there is no signing key")
-	}
-	if e.EntityID == "" || len(e.EntityID) > 1024 {
-		return bad("the entityID is missing or too long")
-	}
-	if !out.validUntil.IsZero() && !sp.c.Now().Before(out.validUntil) {
-		return bad("validUntil %s is over", out.validUntil)
-	}
-	weak := 0
-	for _, k := range d.KeyDescriptors {
-		if k.Use != "" && k.Use != "signing" {
-			continue
-		}
-		for _, x := range k.KeyInfo.X509Data.X509Certificates {
-			cert, err := parseCertificate(x.Data)
-			if err != nil {
-				return bad("certificate: %w", err)
-			}
-			switch {
-			case !strong(cert):
-				weak++
-			case !slices.ContainsFunc(out.certificates, cert.Equal):
-				out.certificates = append(out.certificates, cert)
-			}
-		}
-	}
-	if len(out.certificates) == 0 {
-		return bad("no signing certificate (%d were too weak: RSA of 2048 bits or ECDSA of 256 is needed)", weak)
-	}
-	for _, s := range d.SingleSignOnServices {
-		u, err := url.Parse(s.Location)
-		if err != nil || !secure(u) || u.Fragment != "" {
-			continue
-		}
-		switch s.Binding {
-		case saml.HTTPRedirectBinding:
-			out.redirect = s.Location
-		case saml.HTTPPostBinding:
-			out.post = s.Location
-		}
-	}
-	for _, s := range d.SingleLogoutServices {
-		u, err := url.Parse(s.Location)
-		if err != nil || !secure(u) || u.Fragment != "" {
-			continue
-		}
-		if r, err := url.Parse(s.ResponseLocation); err != nil || !secure(r) || r.Fragment != "" {
-			s.ResponseLocation = ""
-		}
-		switch {
-		case s.Binding == saml.HTTPRedirectBinding:
-			out.logout = endpoint{redirect: s.Location, response: s.ResponseLocation}
-		case s.Binding == saml.HTTPPostBinding && out.logout.redirect == "":
-			out.logout = endpoint{post: s.Location, response: s.ResponseLocation}
-		}
-	}
-	if sp.c.Binding == BindingRedirect && out.redirect == "" || sp.c.Binding == BindingPOST && out.post == "" {
-		return bad("it offers no sign-in by the %s binding over https", sp.c.Binding)
+	if out, err = sp.read(entity); err != nil {
+		return fail(err)
 	}
 	return out, nil
 }
 
-func parseCertificate(data string) (*x509.Certificate, error) {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(data), ""))
+// pinned returns what the signature by the pinned certificate covers.
+func (sp *ServiceProvider) pinned(r io.Reader) (io.Reader, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxPinned+1))
 	if err != nil {
-		return nil, errors.New("not base64")
+		return nil, err
 	}
-	return x509.ParseCertificate(der)
+	if len(raw) > maxPinned {
+		return nil, fmt.Errorf("signed metadata of more than %d MiB: use the address of this one entity at the federation's metadata query service (MDQ)", maxPinned>>20)
+	}
+	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+	if err := prepass(raw, pinnedLimits); err != nil {
+		return nil, err
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(raw); err != nil {
+		return nil, err
+	}
+	good, err := verifyElement(doc.Root(), []*x509.Certificate{sp.c.MetadataCertificate}, sp.c.Now())
+	if err != nil {
+		return nil, fmt.Errorf("its signature: %w", err)
+	}
+	if raw, err = serialize(good); err != nil {
+		return nil, err
+	}
+	return bytes.NewReader(raw), nil
 }
 
-func strong(c *x509.Certificate) bool {
-	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return k.N.BitLen() >= minRSABits
-	case *ecdsa.PublicKey:
-		return k.Curve.Params().BitSize >= 256
-	default:
-		return false
+// idpRoles returns the roles of an entity in which it is an identity provider
+// by SAML 2.0. There may be others beside them, as for SAML 1.1.
+func idpRoles(entity *etree.Element) []*etree.Element {
+	return slices.DeleteFunc(children(entity, nsMetadata, "IDPSSODescriptor"), func(d *etree.Element) bool {
+		return hasAttr(d, "protocolSupportEnumeration") && !slices.Contains(strings.Fields(attr(d, "protocolSupportEnumeration")), nsProtocol)
+	})
+}
+
+// read takes the first role of the entity that can be used (metadata 2.3.2
+// allows several).
+func (sp *ServiceProvider) read(e *found) (*idp, error) {
+	id := collapse(attr(e.el, "entityID"))
+	if id == "" || len(id) > 1024 {
+		return nil, errors.New("the entityID is missing or too long")
 	}
+	roles := idpRoles(e.el)
+	if len(roles) == 0 {
+		return nil, fmt.Errorf("%.200q is no identity provider of SAML 2.0", id)
+	}
+	var refused []error
+	for _, d := range roles {
+		out := &idp{entityID: id}
+		err := sp.role(d, e.life, out)
+		if err == nil {
+			for _, other := range refused {
+				out.leftOut = append(out.leftOut, "an IDPSSODescriptor: "+other.Error())
+			}
+			return out, nil
+		}
+		refused = append(refused, err)
+	}
+	return nil, errors.Join(refused...)
+}
+
+func (sp *ServiceProvider) role(d *etree.Element, l life, out *idp) error {
+	l, err := l.within(d)
+	if err != nil {
+		return err
+	}
+	if out.validUntil, out.cacheFor = l.until, l.cache; !l.until.IsZero() && !sp.c.Now().Before(l.until) {
+		return fmt.Errorf("validUntil %s is over", stamp(l.until))
+	}
+	formats := children(d, nsMetadata, "NameIDFormat")
+	out.persistent = len(formats) == 0 || slices.ContainsFunc(formats, func(f *etree.Element) bool { return collapse(leafText(f)) == nameIDPersistent })
+	wants := collapse(attr(d, "WantAuthnRequestsSigned"))
+	if out.wantsSigned = wants == "true" || wants == "1"; out.wantsSigned && len(sp.c.Signing) == 0 {
+		return errors.New("it wants signed requests, and there is no signing key")
+	}
+	keys := signing(d)
+	if out.certificates, out.leftOut = keys.certificates, keys.leftOut; len(keys.certificates) == 0 {
+		return fmt.Errorf("no signing certificate that can be used (%s)", strings.Join(append(keys.leftOut, "no other"), "; "))
+	}
+	return sp.endpoints(d, out)
+}
+
+// endpoints takes of each binding the first address that can be used.
+func (sp *ServiceProvider) endpoints(d *etree.Element, out *idp) error {
+	for _, s := range children(d, nsMetadata, "SingleSignOnService") {
+		into := map[string]*string{bindingRedirect: &out.redirect, bindingPOST: &out.post}[collapse(attr(s, "Binding"))]
+		location, err := address(attr(s, "Location"))
+		switch {
+		case into == nil: // by a binding that we do not use
+		case err != nil:
+			out.leftOut = append(out.leftOut, "a SingleSignOnService: "+err.Error())
+		case *into == "":
+			*into = location
+		}
+	}
+	for _, s := range children(d, nsMetadata, "SingleLogoutService") {
+		binding := collapse(attr(s, "Binding"))
+		location, err := address(attr(s, "Location"))
+		if err != nil {
+			out.leftOut = append(out.leftOut, "a SingleLogoutService: "+err.Error())
+			continue
+		}
+		e := endpoint{}
+		if hasAttr(s, "ResponseLocation") {
+			if e.response, err = address(attr(s, "ResponseLocation")); err != nil {
+				out.leftOut = append(out.leftOut, "a SingleLogoutService's ResponseLocation: "+err.Error())
+			}
+		}
+		switch {
+		case binding == bindingRedirect && out.logout.redirect == "":
+			e.redirect = location
+			out.logout = e
+		case binding == bindingPOST && out.logout == (endpoint{}):
+			e.post = location
+			out.logout = e
+		}
+	}
+	left := ""
+	if len(out.leftOut) > 0 {
+		left = " (left out: " + strings.Join(out.leftOut, "; ") + ")"
+	}
+	switch {
+	case out.redirect == "" && out.post == "":
+		return fmt.Errorf("it offers no sign-in by the redirect or the POST binding over https%s", left)
+	case sp.c.Binding == BindingRedirect && out.redirect == "":
+		return fmt.Errorf("it offers sign-in by POST only: set binding: post, or leave binding out%s", left)
+	case sp.c.Binding == BindingPOST && out.post == "":
+		return fmt.Errorf("it offers sign-in by redirect only: set binding: redirect, or leave binding out%s", left)
+	}
+	return nil
+}
+
+const (
+	bindingRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+	bindingPOST     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+)
+
+// address reads the xs:anyURI of an endpoint.
+func address(s string) (string, error) {
+	s = collapse(s)
+	u, err := url.Parse(s)
+	if err != nil || !secure(u) || u.User != nil || u.Fragment != "" {
+		return "", fmt.Errorf("%.200q is not an https address", s)
+	}
+	return s, nil
 }

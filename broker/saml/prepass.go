@@ -35,13 +35,16 @@ type limits struct {
 	attributes int      // of one element
 	bindings   int      // namespace declarations in force at one place
 	root       xml.Name // set for a SAML message: its root, and the shape below it is held too
+	foreign    bool     // most of it is none of our business, as in metadata
+	prolog     bool     // processing instructions may stand before the root
 }
 
 func messageLimits(root xml.Name, nodes int) limits {
 	return limits{depth: 32, nodes: nodes, attributes: 32, bindings: 64, root: root}
 }
 
-var metadataLimits = limits{depth: 32, nodes: 4000000, attributes: 64, bindings: 128}
+// pinnedLimits are for metadata that is held whole to verify its signature.
+var pinnedLimits = limits{depth: 32, nodes: 4000000, attributes: 64, bindings: 128, prolog: true}
 
 // prepass reads the document once, as a stream: UTF-8, no DTD, no entity but
 // the five of XML, no processing instruction but the declaration, bounded
@@ -58,10 +61,7 @@ var metadataLimits = limits{depth: 32, nodes: 4000000, attributes: 64, bindings:
 // encoding/xml unchanged (a fuzz test compares it with
 // mattermost/xml-roundtrip-validator).
 func prepass(doc []byte, l limits) error {
-	d := xml.NewDecoder(bytes.NewReader(doc))
-	d.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
-		return nil, fmt.Errorf("encoding %.40q, UTF-8 is needed", charset)
-	}
+	d := decoder(bytes.NewReader(doc))
 	p := pass{limits: l, ids: map[string]bool{}}
 	for first := true; ; first = false {
 		t, err := d.RawToken()
@@ -78,6 +78,14 @@ func prepass(doc []byte, l limits) error {
 			return err
 		}
 	}
+}
+
+func decoder(r io.Reader) *xml.Decoder {
+	d := xml.NewDecoder(r)
+	d.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
+		return nil, fmt.Errorf("encoding %.40q, UTF-8 is needed", charset)
+	}
+	return d
 }
 
 type binding struct{ prefix, uri string }
@@ -115,8 +123,12 @@ func (p *pass) token(t xml.Token, first bool) error {
 			return errors.New("a comment")
 		}
 	case xml.ProcInst:
-		if t.Target != "xml" || !first {
-			return errors.New("a processing instruction")
+		switch {
+		case t.Target == "xml" && first:
+		case t.Target == "xml":
+			return errors.New("an XML declaration that is not the very first thing: take away the blank line, or what else stands before <?xml")
+		case !p.foreign && !(p.prolog && p.count == 0):
+			return fmt.Errorf("a processing instruction (<?%.40s)", t.Target)
 		}
 	case xml.Directive:
 		return errors.New("a DOCTYPE or other declaration")
@@ -194,7 +206,7 @@ func (p *pass) lookup(prefix string) string {
 // resolve replaces a prefix by its namespace; unprefixed is that of a name
 // without one.
 func (p *pass) resolve(n xml.Name, unprefixed string) (xml.Name, error) {
-	if !asciiName(n.Local) || n.Space != "" && !asciiName(n.Space) {
+	if !p.named(n.Local) || n.Space != "" && !p.named(n.Space) {
 		return n, fmt.Errorf("the name %.80q", n.Space+":"+n.Local)
 	}
 	switch n.Space {
@@ -208,6 +220,12 @@ func (p *pass) resolve(n xml.Name, unprefixed string) (xml.Name, error) {
 		return n, fmt.Errorf("the prefix %.40q is not declared", n.Space)
 	}
 	return xml.Name{Space: uri, Local: n.Local}, nil
+}
+
+// named reports whether a part of a name is one: in ASCII, but for what is none
+// of our business.
+func (p *pass) named(s string) bool {
+	return asciiName(s) || p.foreign && s != "" && !strings.Contains(s, ":")
 }
 
 func asciiName(s string) bool {
@@ -228,7 +246,7 @@ func (p *pass) attributesOf(e xml.StartElement) error {
 	for i, a := range e.Attr {
 		if a.Name.Space == "xmlns" {
 			// Declarations are compared as written: the prefix is the name.
-			if !asciiName(a.Name.Local) {
+			if !p.named(a.Name.Local) {
 				return fmt.Errorf("the prefix %.40q", a.Name.Local)
 			}
 			seen[i] = a.Name
@@ -238,7 +256,7 @@ func (p *pass) attributesOf(e xml.StartElement) error {
 				return err
 			}
 			seen[i] = name
-			if isID := strings.EqualFold(name.Local, "id") && (name.Space == "" || name.Space == nsXML); isID {
+			if isID := !p.foreign && strings.EqualFold(name.Local, "id") && (name.Space == "" || name.Space == nsXML); isID {
 				if p.ids[a.Value] {
 					return fmt.Errorf("the ID %.40q twice", a.Value)
 				}

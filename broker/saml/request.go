@@ -30,13 +30,13 @@ func (sp *ServiceProvider) Begin(_ context.Context, r broker.AuthRequest) (broke
 	if err != nil {
 		return broker.Challenge{}, err
 	}
-	destination := idp.redirect
-	if sp.c.Binding == BindingPOST {
-		destination = idp.post
+	destination, byForm := idp.redirect, false
+	if sp.c.Binding == BindingPOST || destination == "" {
+		destination, byForm = idp.post, true
 	}
 	el := sp.authnRequest(r, idp, destination)
 	signed := sp.c.SignRequests || idp.wantsSigned
-	if sp.c.Binding == BindingPOST {
+	if byForm {
 		return sp.post(el, "SAMLRequest", r.State, destination, signed)
 	}
 	return sp.redirect(el, "SAMLRequest", r.State, destination, signed)

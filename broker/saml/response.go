@@ -49,7 +49,12 @@ func (sp *ServiceProvider) finish(ctx context.Context, c *check, form url.Values
 		return broker.Authentication{}, err
 	}
 	c.sp, c.idp, c.now, c.trace = sp, idp, sp.c.Now(), broker.TraceFrom(ctx)
-	auth, err := c.response(form)
+	if n := len(idp.leftOut); n > 0 {
+		c.step = "saml.metadata"
+		c.pass("%d left out: %.1000s", n, strings.Join(idp.leftOut, "; "))
+	}
+	var auth broker.Authentication
+	err = c.retry(ctx, func() (err error) { auth, err = c.response(form); return err })
 	if err != nil {
 		c.trace.Fail(c.step, "%v", err)
 		if e, ok := errors.AsType[*broker.Error](err); ok {
@@ -93,6 +98,24 @@ func (c *check) answers(el *etree.Element, what string) error {
 }
 
 func (c *check) pass(format string, args ...any) { c.trace.Pass(c.step, format, args...) }
+
+// retry runs the check again with metadata that was fetched anew, where a
+// signature is by a key that the provider may have changed to.
+func (c *check) retry(ctx context.Context, run func() error) error {
+	err := run()
+	if _, unknown := errors.AsType[unknownKey](err); !unknown {
+		return err
+	}
+	if next := c.sp.rekeyed(ctx, c.idp); next != nil {
+		c.trace.Pass("saml.metadata", "fetched again, as it held no certificate that the message was signed with")
+		c.idp = next
+		err = run()
+	}
+	if _, unknown := errors.AsType[unknownKey](err); unknown && len(c.idp.leftOut) > 0 {
+		err = fmt.Errorf("%w (left out of the metadata: %.1000s)", err, strings.Join(c.idp.leftOut, "; "))
+	}
+	return err
+}
 
 func (c *check) response(form url.Values) (broker.Authentication, error) {
 	c.step = "saml.document"

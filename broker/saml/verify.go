@@ -43,6 +43,14 @@ var (
 	idValue = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}$`)
 )
 
+// unknownKey is a refusal because none of the metadata's certificates fits: the
+// provider may have others by now.
+type unknownKey string
+
+func (e unknownKey) Error() string { return string(e) }
+
+const noCertificate unknownKey = "the metadata holds no certificate that this was signed with"
+
 var errUnsigned = errors.New("no signature on the element")
 
 // recovered turns a panic in a library into a refusal. Foreign bytes have made
@@ -117,7 +125,7 @@ func signer(parts map[string]*etree.Element, algorithm x509.SignatureAlgorithm, 
 	if err != nil {
 		return nil, fmt.Errorf("SignedInfo: %w", err)
 	}
-	refused := errors.New("the metadata holds no certificate that this was signed with")
+	refused := noCertificate
 	for _, c := range certificates {
 		if len(named) > 0 && !slices.ContainsFunc(named, func(n *x509.Certificate) bool { return sameKey(n, c) }) {
 			continue
@@ -130,7 +138,7 @@ func signer(parts map[string]*etree.Element, algorithm x509.SignatureAlgorithm, 
 			continue
 		}
 		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
-			refused = fmt.Errorf("the certificate it was signed with is valid from %s to %s only", c.NotBefore, c.NotAfter)
+			refused = unknownKey(fmt.Sprintf("the certificate it was signed with is valid from %s to %s only", c.NotBefore, c.NotAfter))
 			continue
 		}
 		parts["SignatureValue"].SetText(base64.StdEncoding.EncodeToString(v))
@@ -262,8 +270,8 @@ func namedCertificates(info *etree.Element) ([]*x509.Certificate, error) {
 		if len(out) == maxNamed {
 			return nil, fmt.Errorf("KeyInfo names more than %d certificates", maxNamed)
 		}
-		if cert, err := parseCertificate(e.Text()); err == nil {
-			out = append(out, cert)
+		if certs, err := parseCertificates(e.Text()); err == nil && len(certs) == 1 {
+			out = append(out, certs[0])
 		}
 	}
 	return out, nil

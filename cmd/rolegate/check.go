@@ -92,7 +92,7 @@ func (p *program) checkLive(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	failed := 0
 	results := s.Refresh(ctx)
@@ -140,6 +140,9 @@ func certificateNote(s *server.Server, id broker.ProviderID) string {
 	note := ""
 	for _, c := range sp.Status().Certificates {
 		note += fmt.Sprintf(", certificate until %s", c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	for _, what := range sp.Status().LeftOut {
+		note += "; left out of the metadata: " + what
 	}
 	return note
 }

@@ -210,7 +210,10 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 		return nil, fmt.Errorf("server: metadata certificate of %s: %w", p.ID, err)
 	}
 	sc.Signing, sc.Decryption, sc.Now = pairs(keys.Published(issuer.SPSigning)), pairs(keys.Held(issuer.SPEncryption)), o.Now
-	sc.HTTP = outbound.New(outbound.Options{Configured: []string{sc.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots})
+	sc.HTTP = outbound.New(outbound.Options{
+		Configured: []string{sc.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots,
+		Timeout: 2 * time.Minute, // an aggregate is read while it comes
+	})
 	return saml.New(sc)
 }
 
