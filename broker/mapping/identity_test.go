@@ -88,6 +88,10 @@ func TestIdentity(t *testing.T) {
 			want: broker.Identity{Subject: broker.Subject{ID: "sub-1"}, Username: "sub-1", Groups: []string{}, SessionName: "sub-1", SourceIdentity: "sub-1"}},
 		{name: "transient NameID", in: saml("urn:oasis:names:tc:SAML:2.0:nameid-format:transient", "_123", broker.Claims{"groups": {}}), refused: "lasting way|identity.subject for p"},
 		{name: "unspecified NameID", in: saml(nameID+"unspecified", "x", broker.Claims{"groups": {}}), refused: "lasting way|"},
+		{name: "unspecified NameID, by expression", provider: mapping.Provider{Subject: "subject"}, in: broker.Authentication{
+			Subject: broker.Subject{Provider: "p"}, GivenID: "x-1", NameID: "x-1", NameIDFormat: nameID + "unspecified", Claims: broker.Claims{"groups": {}}},
+			want: broker.Identity{Subject: broker.Subject{ID: "x-1"}, Username: "x-1", Groups: []string{}, SessionName: "x-1", SourceIdentity: "x-1"}},
+		{name: "transient NameID, by expression", provider: mapping.Provider{Subject: "subject"}, in: saml("urn:oasis:names:tc:SAML:2.0:nameid-format:transient", "", broker.Claims{"groups": {}}), refused: "who you are|"},
 		{name: "no subject", in: saml("", "", broker.Claims{"groups": {}}), refused: "lasting way|"},
 		{name: "e-mail NameID of a foreign domain", provider: mapping.Provider{EmailAuthoritativeDomains: []string{"example.com"}}, in: saml(nameID+"emailAddress", "a@evil.example.com", broker.Claims{"groups": {}}), refused: `"evil.example.com"|authoritative`},
 		{name: "e-mail NameID with two signs", provider: mapping.Provider{EmailAuthoritativeDomains: []string{"example.com"}}, in: saml(nameID+"emailAddress", "a@evil@example.com", broker.Claims{"groups": {}}), refused: `evil@|`},

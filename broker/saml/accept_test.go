@@ -2,6 +2,7 @@ package saml_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -137,43 +138,79 @@ func TestAccepts(t *testing.T) {
 			}
 		}},
 	}
+	all := oddities()
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			a := good()
-			if tt.answer != nil {
-				tt.answer(&a)
-			}
-			f := form(a.build(t))
-			if tt.name == "line breaks in the field" {
-				v := f.Get("SAMLResponse")
-				f.Set("SAMLResponse", v[:76]+"\r\n"+v[76:])
-			}
-			trace := &broker.Trace{}
-			got, err := newSP(t, tt.meta, tt.config).Finish(broker.WithTrace(t.Context(), trace), request(), f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := broker.Authentication{
-				Subject: broker.Subject{Provider: "corp", ID: "alice-0001"}, NameID: "alice-0001",
-				NameIDFormat: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
-				AuthnContext: broker.AuthnContext{ACR: "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken"},
-				LogoutHint:   broker.NewSecret(`{"format":"urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"}`),
-				AuthnInstant: fixed, SessionIndex: "s1", ReplayID: "_a1", ReplayExpires: fixed.Add(6 * time.Minute),
-			}
-			if len(got.Claims["groups"]) != a.groups || got.Claims.First("mail") != "alice@example.com" {
-				t.Errorf("%d groups, claims %v", len(got.Claims["groups"]), got.Claims.First("mail"))
-			}
-			if tt.name == "qualified by the two of us" {
-				want.LogoutHint = broker.NewSecret(`{"format":"` + want.NameIDFormat + `","name_qualifier":"` + idpEntity + `","sp_name_qualifier":"` + spEntity + `"}`)
-			}
-			got.Claims = nil
-			if d := cmp.Diff(want, got, cmp.AllowUnexported(broker.Secret{})); d != "" {
-				t.Error(d)
-			}
-			if len(trace.Steps()) < 6 {
-				t.Errorf("trace %v", trace.Steps())
-			}
-		})
+		all = append(all, variety{name: tt.name, meta: tt.meta, config: tt.config, answer: tt.answer})
+	}
+	for _, tt := range all {
+		t.Run(tt.name, func(t *testing.T) { accepts(t, tt) })
+	}
+}
+
+// variety is a row: a legal answer, and what it says otherwise than the others.
+type variety struct {
+	name, meta string
+	config     func(*saml.Config)
+	answer     func(*answer)
+	form       func(string) string // of the field
+	ask        func(*broker.AuthRequest)
+	want       func(*broker.Authentication)
+}
+
+func accepts(t *testing.T, tt variety) {
+	t.Helper()
+	a := good()
+	if tt.answer != nil {
+		tt.answer(&a)
+	}
+	f := form(a.build(t))
+	if tt.name == "line breaks in the field" {
+		tt.form = func(v string) string { return v[:76] + "\r\n" + v[76:] }
+	}
+	if tt.form != nil {
+		f.Set("SAMLResponse", tt.form(f.Get("SAMLResponse")))
+	}
+	if tt.meta == "" {
+		tt.meta = metadata(idpKey())
+	}
+	r := request()
+	if tt.ask != nil {
+		tt.ask(&r)
+	}
+	trace := &broker.Trace{ID: "AAAA-AAAA", Started: time.Now()}
+	got, err := newSP(t, tt.meta, tt.config).Finish(broker.WithTrace(t.Context(), trace), r, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := broker.Authentication{
+		Subject: broker.Subject{Provider: "corp", ID: "alice-0001"}, NameID: "alice-0001",
+		NameIDFormat: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
+		AuthnContext: broker.AuthnContext{ACR: "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken"},
+		LogoutHint:   broker.NewSecret(`{"format":"urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"}`),
+		SessionIndex: "s1", ReplayID: "_a1", ReplayExpires: fixed.Add(6 * time.Minute),
+	}
+	if len(got.Claims["groups"]) != a.groups && tt.want == nil || got.Claims.First("mail") != "alice@example.com" {
+		t.Errorf("%d groups, claims %v", len(got.Claims["groups"]), got.Claims.First("mail"))
+	}
+	if tt.name == "qualified by the two of us" {
+		want.LogoutHint = broker.NewSecret(`{"format":"` + want.NameIDFormat + `","name_qualifier":"` + idpEntity + `","sp_name_qualifier":"` + spEntity + `"}`)
+	}
+	if tt.want != nil {
+		tt.want(&want)
+	}
+	if want.Claims == nil {
+		got.Claims = nil
+	}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(broker.Secret{})); d != "" {
+		t.Error(d)
+	}
+	if len(trace.Steps()) < 6 {
+		t.Errorf("trace %v", trace.Steps())
+	}
+	for name := range got.Unreadable {
+		if !strings.Contains(fmt.Sprint(trace.Steps()), fmt.Sprintf("%.80q is ", name)) {
+			t.Errorf("the trace does not name %q: %v", name, trace.Steps())
+		}
 	}
 }
 

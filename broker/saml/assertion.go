@@ -14,16 +14,9 @@ import (
 )
 
 const (
-	bearer        = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // G101: a URN
-	nameIDEmail   = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
-	entraAMR      = "http://schemas.microsoft.com/claims/authnmethodsreferences"
-	maxAttributes = 200
-	maxName       = 512 // bytes of an attribute's name
-)
-
-const (
-	noContext       = "Your identity provider did not do the second factor that was asked for."
-	noContextRemedy = "Set up a second factor at your identity provider, then sign in again."
+	bearer          = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // G101: a URN
+	nameIDEmail     = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+	nameIDTransient = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 )
 
 // assertion checks a verified assertion as the browser SSO profile wants it
@@ -38,7 +31,7 @@ func (c *check) assertion(el *etree.Element) (broker.Authentication, error) {
 		{"saml.issuer", func() error { return c.head(el) }},
 		{"saml.conditions", func() (err error) { until, err = c.conditions(el); return err }},
 		{"saml.subject", func() (err error) { confirmedUntil, err = c.subject(el, &auth); return err }},
-		{"saml.attributes", func() (err error) { auth.Claims, err = c.attributes(el); return err }},
+		{"saml.attributes", func() error { return c.attributes(el, &auth) }},
 		{"saml.authn", func() error { return c.authnStatement(el, &auth) }},
 	} {
 		c.step = step.name
@@ -76,22 +69,26 @@ func (c *check) head(el *etree.Element) error {
 }
 
 func instant(el *etree.Element, name string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, attr(el, name))
-	if err != nil {
+	if attr(el, name) == "" {
 		return time.Time{}, fmt.Errorf("%s has no %s", el.Tag, name)
+	}
+	t, err := dateTime(attr(el, name))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s of %s: %w", name, el.Tag, err)
 	}
 	return t, nil
 }
 
-// window checks NotBefore (may be absent) and NotOnOrAfter (needed), with the
-// provider's skew on both sides.
-func (c *check) window(el *etree.Element) (time.Time, error) {
-	end, err := instant(el, "NotOnOrAfter")
-	if err != nil {
-		return time.Time{}, err
-	}
-	if !c.now.Before(end.Add(c.sp.c.ClockSkew)) {
-		return time.Time{}, fmt.Errorf("%s ended at %s, and our clock says %s", el.Tag, stamp(end), stamp(c.now))
+// window checks NotBefore and NotOnOrAfter, with the provider's skew on both
+// sides. Either may be absent; the end is zero then.
+func (c *check) window(el *etree.Element) (end time.Time, err error) {
+	if hasAttr(el, "NotOnOrAfter") {
+		if end, err = instant(el, "NotOnOrAfter"); err != nil {
+			return time.Time{}, err
+		}
+		if !c.now.Before(end.Add(c.sp.c.ClockSkew)) {
+			return time.Time{}, fmt.Errorf("%s ended at %s, and our clock says %s", el.Tag, stamp(end), stamp(c.now))
+		}
 	}
 	if !hasAttr(el, "NotBefore") {
 		return end, nil
@@ -100,13 +97,17 @@ func (c *check) window(el *etree.Element) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if c.now.Before(start.Add(-c.sp.c.ClockSkew)) || !start.Before(end) {
-		return time.Time{}, fmt.Errorf("%s begins at %s and ends at %s, and our clock says %s", el.Tag, stamp(start), stamp(end), stamp(c.now))
+	if c.now.Before(start.Add(-c.sp.c.ClockSkew)) {
+		return time.Time{}, fmt.Errorf("%s begins at %s, and our clock says %s", el.Tag, stamp(start), stamp(c.now))
+	}
+	if !end.IsZero() && !start.Before(end) {
+		return time.Time{}, fmt.Errorf("%s begins at %s and ends at %s", el.Tag, stamp(start), stamp(end))
 	}
 	return end, nil
 }
 
-// conditions: one Conditions element; every AudienceRestriction must name us,
+// conditions: one Conditions element, whose end the confirmation's may be in the
+// place of (SAML core 2.5.1); every AudienceRestriction must name us,
 // as restrictions are ANDed and their audiences ORed (SAML core 2.5.1.4); a
 // condition that is not understood makes the assertion invalid (2.5.1.1).
 func (c *check) conditions(el *etree.Element) (time.Time, error) {
@@ -140,7 +141,11 @@ func (c *check) conditions(el *etree.Element) (time.Time, error) {
 	if restrictions == 0 {
 		return time.Time{}, errors.New("the assertion has no AudienceRestriction")
 	}
-	c.pass("audience %s, until %s", c.sp.entityID, stamp(end))
+	until := "the end of the confirmation"
+	if !end.IsZero() {
+		until = stamp(end)
+	}
+	c.pass("audience %s, until %s", c.sp.entityID, until)
 	return end, nil
 }
 
@@ -162,30 +167,17 @@ func one(el *etree.Element, tag string) (*etree.Element, error) {
 	return found, nil
 }
 
-// subject: a NameID, and a bearer confirmation that is for this ACS, answers
-// this request, has an end and no beginning.
+// subject: a bearer confirmation that is for this ACS, answers this request, has
+// an end and no beginning; and a NameID, if there is one: without it,
+// identity.subject must say who it is.
 func (c *check) subject(el *etree.Element, auth *broker.Authentication) (time.Time, error) {
 	sub, err := one(el, "Subject")
 	if err != nil {
 		return time.Time{}, err
 	}
-	name, err := one(sub, "NameID")
-	if err != nil {
+	if err := c.nameID(sub, auth); err != nil {
 		return time.Time{}, err
 	}
-	if auth.NameID, err = leaf(name); err != nil {
-		return time.Time{}, err
-	}
-	if auth.NameID == "" {
-		return time.Time{}, errors.New("the NameID is empty")
-	}
-	if auth.NameIDFormat, err = checkText("Format", attr(name, "Format")); err != nil {
-		return time.Time{}, err
-	}
-	if auth.LogoutHint, err = hint(name); err != nil {
-		return time.Time{}, err
-	}
-	auth.Subject.ID = c.subjectID(name, auth.NameIDFormat, auth.NameID)
 	last := errors.New("the subject has no bearer confirmation")
 	if c.unsolicited {
 		// All of them, not only the one that is taken: what was made for a
@@ -202,7 +194,8 @@ func (c *check) subject(el *etree.Element, auth *broker.Authentication) (time.Ti
 		}
 		end, err := c.confirmation(conf)
 		if err == nil {
-			c.pass("%s NameID, lasting: %t, confirmed for %s until %s", short(auth.NameIDFormat), auth.Subject.ID != "", c.sp.acs, stamp(end))
+			c.pass("NameID: %t, of the format %q, lasting: %t; confirmed for %s until %s",
+				auth.NameID != "", short(auth.NameIDFormat), auth.Subject.ID != "", c.sp.acs, stamp(end))
 			return end, nil
 		}
 		last = err
@@ -224,19 +217,76 @@ func (c *check) confirmation(conf *etree.Element) (time.Time, error) {
 	if err := c.answers(data, "confirmation"); err != nil {
 		return time.Time{}, err
 	}
+	if !hasAttr(data, "NotOnOrAfter") {
+		return time.Time{}, errors.New("the confirmation has no NotOnOrAfter")
+	}
 	return c.window(data)
+}
+
+// nameID reads how the provider names the person (SAML core 2.2.3), if it does.
+func (c *check) nameID(sub *etree.Element, auth *broker.Authentication) error {
+	name, err := c.optional(sub, "NameID")
+	if err != nil {
+		return err
+	}
+	if name == nil {
+		if name = c.decryptedID(sub); name == nil {
+			return nil
+		}
+	}
+	if auth.NameID, err = leaf(name); err != nil || auth.NameID == "" {
+		return err
+	}
+	if auth.NameIDFormat, err = checkText("Format", attr(name, "Format")); err != nil {
+		return err
+	}
+	if auth.LogoutHint, err = hint(name); err != nil {
+		return err
+	}
+	auth.Subject.ID = c.subjectID(name, auth.NameIDFormat, auth.NameID)
+	if auth.Subject.ID == "" && c.ours(name) && auth.NameIDFormat != nameIDTransient && auth.NameIDFormat != nameIDEmail {
+		auth.GivenID = auth.NameID
+	}
+	return nil
+}
+
+// optional is [one] where there may be none.
+func (c *check) optional(el *etree.Element, tag string) (*etree.Element, error) {
+	if child(el, nsAssertion, tag) == nil {
+		return nil, nil
+	}
+	return one(el, tag)
+}
+
+// decryptedID returns the NameID inside an EncryptedID (SAML core 2.2.4), nil
+// if there is none that can be read.
+func (c *check) decryptedID(sub *etree.Element) *etree.Element {
+	el := child(sub, nsAssertion, "EncryptedID")
+	if el == nil {
+		return nil
+	}
+	name, err := c.sp.decrypt(el, nameNameID)
+	if err != nil {
+		c.pass("the EncryptedID is left out: %v", err)
+		return nil
+	}
+	return name
+}
+
+// ours reports whether a NameID is qualified by nobody but the two of us (core
+// 2.2.2): another one's name is unique among theirs.
+func (c *check) ours(name *etree.Element) bool {
+	q, s := attr(name, "NameQualifier"), attr(name, "SPNameQualifier")
+	return (q == "" || q == c.idp.entityID) && (s == "" || s == c.sp.entityID)
 }
 
 // subjectID decides whether a NameID is a lasting key of one person: persistent
 // always, an e-mail address only in a domain the provider is authoritative for
 // (without regard to case, ASCII only, so that no two letters fold into one).
-// Not if it is qualified by somebody else (core 2.2.2): such a name is unique
-// among theirs. Otherwise it is empty and identity.subject must say who it is.
+// Not if it is qualified by somebody else. Otherwise it is empty and
+// identity.subject must say who it is.
 func (c *check) subjectID(name *etree.Element, format, id string) string {
-	if q := attr(name, "NameQualifier"); q != "" && q != c.idp.entityID {
-		return ""
-	}
-	if q := attr(name, "SPNameQualifier"); q != "" && q != c.sp.entityID {
+	if !c.ours(name) {
 		return ""
 	}
 	switch format {
@@ -253,122 +303,3 @@ func (c *check) subjectID(name *etree.Element, format, id string) string {
 }
 
 func short(urn string) string { return urn[strings.LastIndexByte(urn, ':')+1:] }
-
-// authnStatement: when and how the person authenticated, and, if a fresh
-// authentication or a context was asked for, that it was given.
-func (c *check) authnStatement(el *etree.Element, auth *broker.Authentication) error {
-	st, err := one(el, "AuthnStatement")
-	if err != nil {
-		return err
-	}
-	if auth.AuthnInstant, err = instant(st, "AuthnInstant"); err != nil {
-		return err
-	}
-	skew := c.sp.c.ClockSkew
-	if auth.AuthnInstant.Sub(c.now) > skew {
-		return fmt.Errorf("authenticated at %s, and our clock says %s", stamp(auth.AuthnInstant), stamp(c.now))
-	}
-	if c.request.ForceAuthn && auth.AuthnInstant.Before(c.request.CreatedAt.Add(-skew)) {
-		return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not ask you to sign in afresh.").
-			Fix("Sign out there, then try again.").
-			Because(fmt.Errorf("saml: ForceAuthn was asked for at %s, AuthnInstant is %s", stamp(c.request.CreatedAt), stamp(auth.AuthnInstant)))
-	}
-	if auth.SessionIndex, err = checkText("SessionIndex", attr(st, "SessionIndex")); err != nil {
-		return err
-	}
-	if hasAttr(st, "SessionNotOnOrAfter") {
-		if auth.NotOnOrAfter, err = instant(st, "SessionNotOnOrAfter"); err != nil {
-			return err
-		}
-		if !c.now.Before(auth.NotOnOrAfter.Add(skew)) {
-			return fmt.Errorf("the session at the identity provider ended at %s", stamp(auth.NotOnOrAfter))
-		}
-	}
-	context, err := one(st, "AuthnContext")
-	if err != nil {
-		return err
-	}
-	if ref := child(context, nsAssertion, "AuthnContextClassRef"); ref != nil {
-		if auth.AuthnContext.ACR, err = leaf(ref); err != nil {
-			return err
-		}
-	}
-	auth.AuthnContext.AMR = auth.Claims[entraAMR]
-	// Comparison is exact, so one of them it must be (core 3.3.2.2.1).
-	if want := c.request.RequestedContext; len(want) > 0 && !slices.Contains(want, auth.AuthnContext.ACR) {
-		return broker.Errorf(broker.CodeUnauthenticated, noContext).Fix(noContextRemedy).
-			Because(fmt.Errorf("saml: asked for the context %q, got %q", want, auth.AuthnContext.ACR))
-	}
-	c.pass("at %s, context %s, methods %q", stamp(auth.AuthnInstant), auth.AuthnContext.ACR, auth.AuthnContext.AMR)
-	return nil
-}
-
-// attributes reads every AttributeStatement (core 2.7.3). The key of a claim is
-// the attribute's exact Name; some products write one Attribute per value, so
-// values of one Name and NameFormat are joined. The FriendlyName is a second
-// key, unless it is the Name of an attribute or the FriendlyName of another
-// one: a claim never mixes attributes.
-func (c *check) attributes(el *etree.Element) (broker.Claims, error) {
-	claims := broker.Claims{}
-	formats := map[string]string{}
-	owners := map[string]string{} // FriendlyName to Name, "" when several have it
-	for _, st := range el.ChildElements() {
-		if st.Tag != "AttributeStatement" || st.NamespaceURI() != nsAssertion {
-			continue
-		}
-		for _, at := range st.ChildElements() {
-			if at.Tag != "Attribute" || at.NamespaceURI() != nsAssertion {
-				return nil, fmt.Errorf("%s among the attributes", at.Tag)
-			}
-			name, err := checkText("an attribute's Name", attr(at, "Name"))
-			if err != nil || name == "" || len(name) > maxName {
-				return nil, errors.New("an attribute without a usable Name")
-			}
-			if f, seen := formats[name]; seen && f != attr(at, "NameFormat") {
-				return nil, fmt.Errorf("attribute %.80q in two formats", name)
-			}
-			formats[name] = attr(at, "NameFormat")
-			values, err := attributeValues(at)
-			if err != nil {
-				return nil, fmt.Errorf("attribute %.80q: %w", name, err)
-			}
-			claims[name] = append(claims[name], values...)
-			if f, err := checkText("FriendlyName", attr(at, "FriendlyName")); err == nil && f != "" && len(f) <= maxName {
-				if owner, seen := owners[f]; seen && owner != name {
-					name = ""
-				}
-				owners[f] = name
-			}
-			if len(claims) > maxAttributes {
-				return nil, fmt.Errorf("more than %d attributes", maxAttributes)
-			}
-		}
-	}
-	c.pass("%d attributes", len(claims))
-	for friendly, name := range owners {
-		if _, taken := formats[friendly]; !taken && name != "" {
-			claims[friendly] = claims[name]
-		}
-	}
-	return claims, nil
-}
-
-func attributeValues(at *etree.Element) ([]string, error) {
-	children := at.ChildElements()
-	values := make([]string, 0, len(children))
-	for _, v := range children {
-		if v.Tag != "AttributeValue" || v.NamespaceURI() != nsAssertion {
-			return nil, fmt.Errorf("it holds %s", v.Tag)
-		}
-		// eduPersonTargetedID and its like wrap one NameID.
-		if inner := v.ChildElements(); len(inner) == 1 && inner[0].Tag == "NameID" && inner[0].NamespaceURI() == nsAssertion {
-			v = inner[0]
-		}
-		s, err := leaf(v)
-		if err != nil {
-			return nil, err
-		}
-		values = append(values, s)
-	}
-	return values, nil
-}

@@ -52,6 +52,7 @@ type Config struct {
 	WantEncrypted       bool    // refuse plain assertions
 	IDPInitiated        bool    // also take answers to no request
 	InsecureAllowCBC    bool    // also decrypt AES-CBC, which is malleable
+	TrustInstant        bool    // AuthnInstant is when the person signed in, also where that was not asked for
 	Binding             Binding // default: what the metadata offers, redirect first
 	Signature           SignaturePolicy
 	ClockSkew           time.Duration // default 60 s, at most 5 min

@@ -9,7 +9,9 @@ import (
 	_ "crypto/sha1" //nolint:gosec // G505: OAEP's default digest; collisions do not matter there
 	_ "crypto/sha256"
 	_ "crypto/sha512"
+	"encoding/xml"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/beevik/etree"
@@ -40,9 +42,10 @@ var mgfs = map[string]crypto.Hash{
 // maxEncryptedKeys bounds the RSA work one message can cause.
 const maxEncryptedKeys = 4
 
-// decrypt returns the assertion inside an EncryptedAssertion (XML Encryption
-// 1.1). The plaintext goes through the same pre-pass as any other document.
-func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err error) {
+// decrypt returns the element of the name inside an EncryptedAssertion,
+// EncryptedID or EncryptedAttribute (SAML core 2.2.4, XML Encryption 1.1). The
+// plaintext goes through the same pre-pass as any other document.
+func (sp *ServiceProvider) decrypt(el *etree.Element, want xml.Name) (out *etree.Element, err error) {
 	defer recovered(&err)
 	data := child(el, nsEnc, "EncryptedData")
 	if data == nil || len(sp.c.Decryption) == 0 {
@@ -51,8 +54,11 @@ func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err e
 	algorithm := methodOf(data)
 	length, ok := contentKeyLength[algorithm]
 	cbc := strings.HasSuffix(algorithm, "-cbc")
-	if !ok || cbc && !sp.c.InsecureAllowCBC {
-		return nil, errors.New("the assertion is encrypted with an algorithm that is not taken: AES-GCM is needed")
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("encrypted with %.80q, an algorithm that is not taken: set the identity provider to AES-GCM", algorithm)
+	case cbc && !sp.c.InsecureAllowCBC:
+		return nil, errors.New("encrypted with AES-CBC, an algorithm that is not taken, as it can be tampered with: set the identity provider to AES-GCM, or set insecure_allow_cbc")
 	}
 	ciphertext, err := cipherValue(data)
 	if err != nil {
@@ -69,7 +75,7 @@ func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err e
 				continue
 			}
 			if plain, ok := openContent(contentKey(k, private, length), ciphertext, cbc); ok {
-				if out := parsePlaintext(plain, sp.c.MaxNodes); out != nil {
+				if out := parsePlaintext(plain, want, sp.c.MaxNodes); out != nil {
 					return out, nil
 				}
 			}
@@ -78,9 +84,9 @@ func (sp *ServiceProvider) decrypt(el *etree.Element) (out *etree.Element, err e
 	return nil, errDecrypt
 }
 
-// parsePlaintext returns the assertion that the plaintext is, or nil.
-func parsePlaintext(plain []byte, nodes int) *etree.Element {
-	if prepass(plain, messageLimits(nameAssertion, nodes)) != nil {
+// parsePlaintext returns the element that the plaintext is, or nil.
+func parsePlaintext(plain []byte, want xml.Name, nodes int) *etree.Element {
+	if prepass(plain, messageLimits(want, nodes)) != nil {
 		return nil
 	}
 	doc := etree.NewDocument()

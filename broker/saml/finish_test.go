@@ -25,7 +25,7 @@ func TestFormRefused(t *testing.T) {
 		"two fields":    {"SAMLResponse": {raw, raw}},
 		"empty":         {"SAMLResponse": {""}},
 		"not base64":    {"SAMLResponse": {"%%%"}},
-		"space inside":  {"SAMLResponse": {raw[:8] + " " + raw[8:]}},
+		"vertical tab":  {"SAMLResponse": {raw[:8] + "\v" + raw[8:]}},
 		"artifact":      {"SAMLart": {"x"}, "SAMLResponse": {raw}},
 		"not XML":       {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("hello"))}},
 		"empty XML":     {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("<x/>"))}},
@@ -61,6 +61,49 @@ func TestForceAuthn(t *testing.T) {
 	}
 	if _, err := sp.Finish(t.Context(), r, form(a.build(t))); broker.CodeOf(err) != broker.CodeUnauthenticated {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestStatusMessage ensures that what the provider says of its refusal is in the
+// trace, cut and quoted, and on no page.
+func TestStatusMessage(t *testing.T) {
+	a := good()
+	a.after = func(r *etree.Element) {
+		st := r.FindElement("./Status")
+		st.FindElement("./StatusCode").CreateAttr("Value", "urn:oasis:names:tc:SAML:2.0:status:Responder")
+		m := st.CreateElement("samlp:StatusMessage")
+		m.SetText("MFA \u202e refused\n" + strings.Repeat("x", 1000))
+	}
+	trace := &broker.Trace{}
+	_, err := newSP(t, metadata(idpKey()), nil).Finish(broker.WithTrace(t.Context(), trace), request(), form(a.build(t)))
+	steps := trace.Steps()
+	said := steps[len(steps)-1].Detail
+	if !strings.Contains(said, `message "MFA \u202e refused xxx`) || strings.Contains(said, strings.Repeat("x", 201)) {
+		t.Errorf("the trace says %q", said)
+	}
+	if strings.Contains(broker.Message(err)+broker.Remedy(err), "MFA") {
+		t.Errorf("the page says %v", broker.Message(err))
+	}
+}
+
+// TestFreshness ensures that an AuthnInstant counts only from an answer to a
+// request for a fresh sign-in, as some providers write the time of the answer.
+func TestFreshness(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		forced, trust bool
+		want          time.Time
+	}{
+		{"not asked for", false, false, time.Time{}},
+		{"asked for", true, false, fixed},
+		{"trusted", false, true, fixed},
+	} {
+		sp := newSP(t, metadata(idpKey()), func(c *saml.Config) { c.TrustInstant, c.IDPInitiated = tt.trust, true })
+		r := request()
+		r.ForceAuthn = tt.forced
+		if got, err := sp.Finish(t.Context(), r, form(good().build(t))); err != nil || !got.AuthnInstant.Equal(tt.want) {
+			t.Errorf("%s: %s, error %v", tt.name, got.AuthnInstant, err)
+		}
 	}
 }
 

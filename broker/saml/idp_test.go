@@ -133,6 +133,7 @@ var (
 // answer describes a response to make; defaults are a good one.
 type answer struct {
 	signAssertion, signResponse *saml.KeyPair
+	comments                    bool // canonicalize with comments
 	noKeyInfo                   bool
 	method                      string
 	groups                      int
@@ -227,17 +228,20 @@ func (a answer) sign(t testing.TB, el *etree.Element, k saml.KeyPair) {
 	case dsig.RSASHA512SignatureMethod:
 		hash = crypto.SHA512
 	}
-	transform := "></ds:Transform>"
+	transform, comments := "></ds:Transform>", ""
 	if el.Tag == "Assertion" && a.inclusive != "" {
 		list = a.inclusive
 		transform = `><ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="` + list + `"></ec:InclusiveNamespaces></ds:Transform>`
+	}
+	if a.comments {
+		comments = "WithComments"
 	}
 	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(list).Canonicalize(standalone(el))
 	if err != nil {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256(canonical)
-	info := `<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="` + method + `"></ds:SignatureMethod><ds:Reference URI="#` + el.SelectAttrValue("ID", "") + `"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"></ds:Transform><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"` + transform + `</ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></ds:DigestMethod><ds:DigestValue>` + base64.StdEncoding.EncodeToString(digest[:]) + `</ds:DigestValue></ds:Reference></ds:SignedInfo>`
+	info := `<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#` + comments + `"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="` + method + `"></ds:SignatureMethod><ds:Reference URI="#` + el.SelectAttrValue("ID", "") + `"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"></ds:Transform><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#` + comments + `"` + transform + `</ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></ds:DigestMethod><ds:DigestValue>` + base64.StdEncoding.EncodeToString(digest[:]) + `</ds:DigestValue></ds:Reference></ds:SignedInfo>`
 	h := hash.New()
 	h.Write([]byte(info))
 	value, err := k.Key.Sign(rand.Reader, h.Sum(nil), hash)

@@ -337,7 +337,7 @@ func contents() []attack {
 func aboutRequests() []attack {
 	return []attack{
 		{"an end that has passed", "it ended", func(f *farewell) { f.change = setAttr("NotOnOrAfter", at(-time.Minute)) }},
-		{"an end that is no time", "no NotOnOrAfter", func(f *farewell) { f.change = setAttr("NotOnOrAfter", "tomorrow") }},
+		{"an end that is no time", "\"tomorrow\" is no time", func(f *farewell) { f.change = setAttr("NotOnOrAfter", "tomorrow") }},
 		{"no NameID", "no NameID", func(f *farewell) { f.change = func(el *etree.Element) { el.RemoveChild(nameOf(el)) } }},
 		{"an empty NameID", "NameID is empty", func(f *farewell) { f.change = func(el *etree.Element) { nameOf(el).SetText(" ") } }},
 		{"two NameIDs", "NameID twice", func(f *farewell) { f.change = func(el *etree.Element) { el.AddChild(nameOf(el).Copy()) } }},

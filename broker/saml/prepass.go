@@ -23,6 +23,8 @@ var (
 	nameAssertion = xml.Name{Space: nsAssertion, Local: "Assertion"}
 	nameEncrypted = xml.Name{Space: nsAssertion, Local: "EncryptedAssertion"}
 	nameSignature = xml.Name{Space: nsDSig, Local: "Signature"}
+	nameNameID    = xml.Name{Space: nsAssertion, Local: "NameID"}
+	nameAttribute = xml.Name{Space: nsAssertion, Local: "Attribute"}
 
 	nameLogoutRequest  = xml.Name{Space: nsProtocol, Local: "LogoutRequest"}
 	nameLogoutResponse = xml.Name{Space: nsProtocol, Local: "LogoutResponse"}

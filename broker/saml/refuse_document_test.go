@@ -153,8 +153,15 @@ func documents(t *testing.T) []refusal {
 		{"XPath transform", "transforms", nil, after(func(r *etree.Element) {
 			sigOf(r).FindElements(".//Transform")[1].CreateAttr("Algorithm", "http://www.w3.org/TR/1999/REC-xpath-19991116")
 		})},
-		{"canonicalization with comments", "signature of the assertion: canonicalization", nil, after(func(r *etree.Element) {
-			sigOf(r).FindElement(".//CanonicalizationMethod").CreateAttr("Algorithm", "http://www.w3.org/2001/10/xml-exc-c14n#WithComments")
+		{"canonicalization with comments, and one in the answer", "the document: a comment", nil, func(a *answer) {
+			a.comments = true
+			a.after = func(r *etree.Element) { assertionOf(r).FindElement("./Subject").CreateComment("x") }
+		}},
+		{"inclusive canonicalization", "signature of the assertion: canonicalization", nil, after(func(r *etree.Element) {
+			sigOf(r).FindElement(".//CanonicalizationMethod").CreateAttr("Algorithm", "http://www.w3.org/TR/2001/REC-xml-c14n-20010315")
+		})},
+		{"inclusive transform", "transforms", nil, after(func(r *etree.Element) {
+			sigOf(r).FindElements(".//Transform")[1].CreateAttr("Algorithm", "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments")
 		})},
 		{"HMAC with the public key", "signature of the assertion: signature algorithm", nil, after(func(r *etree.Element) {
 			sigOf(r).FindElement(".//SignatureMethod").CreateAttr("Algorithm", "http://www.w3.org/2000/09/xmldsig#hmac-sha1")

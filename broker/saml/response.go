@@ -150,14 +150,16 @@ func (c *check) decode(form url.Values) ([]byte, error) {
 	case len(values[0]) > c.sp.c.MaxResponse:
 		return nil, fmt.Errorf("a response of %d bytes, %d are taken", len(values[0]), c.sp.c.MaxResponse)
 	}
-	// Go skips line breaks, which are legal in the field (bindings 3.5.4), and
-	// nothing else.
-	raw, err := base64.StdEncoding.Strict().DecodeString(values[0])
+	// White space is legal in the field (bindings 3.5.4, RFC 2045 6.8), and
+	// nothing else besides base64.
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.FieldsFunc(values[0], whiteSpace), ""))
 	if err != nil {
 		return nil, errors.New("the response is not base64")
 	}
 	return raw, nil
 }
+
+func whiteSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }
 
 func (c *check) parse(raw []byte) (root *etree.Element, err error) {
 	defer recovered(&err)
@@ -257,7 +259,17 @@ func (c *check) status(root *etree.Element) error {
 		remedy = "Tell your administrator: the identity provider has to send a persistent NameID."
 	}
 	return broker.Errorf(broker.CodeUnauthenticated, "%s", message).Fix("%s", remedy).
-		Because(fmt.Errorf("saml: status %.100q %.100q", code, second))
+		Because(fmt.Errorf("saml: status %.100q %.100q%s", code, second, statusMessage(child(root, nsProtocol, "Status"))))
+}
+
+// statusMessage returns what the provider says of its refusal (SAML core
+// 3.2.2.3), for the trace: nobody may have signed it.
+func statusMessage(status *etree.Element) string {
+	m := child(status, nsProtocol, "StatusMessage")
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprintf(", message %.200q", collapse(leafText(m)))
 }
 
 // verified returns the assertion out of signed bytes, by the provider's policy.
@@ -285,9 +297,12 @@ func (c *check) verified(root *etree.Element) (*etree.Element, error) {
 		return nil, err
 	}
 	c.step = "saml.signature.assertion"
-	needed := encrypted || policy == SignedAssertion || policy == SignedBoth || !responseSigned
+	needed := policy == SignedAssertion || policy == SignedBoth || !responseSigned
 	if !needed && !hasSignature(assertion) {
-		return assertion, nil
+		if encrypted && !sealedByGCM(child(source, nsAssertion, "EncryptedAssertion")) {
+			return nil, fmt.Errorf("signature of the assertion: %w, and that of the response is enough for AES-GCM only", errUnsigned)
+		}
+		return assertion, nil // what the Response's signature is over, decrypted if need be
 	}
 	if !encrypted && responseSigned {
 		// Verifying the Response has rewritten it in canonical form, which may
@@ -300,6 +315,12 @@ func (c *check) verified(root *etree.Element) (*etree.Element, error) {
 	}
 	c.pass("verified")
 	return good, nil
+}
+
+// sealedByGCM reports whether nobody can have changed the plaintext without the
+// content key: then a signature over the ciphertext is one over the assertion.
+func sealedByGCM(el *etree.Element) bool {
+	return strings.HasSuffix(methodOf(child(el, nsEnc, "EncryptedData")), "-gcm")
 }
 
 func hasSignature(el *etree.Element) bool { return child(el, nsDSig, "Signature") != nil }
@@ -318,7 +339,7 @@ func (c *check) locate(response *etree.Element) (el *etree.Element, encrypted bo
 		return nil, false, errors.New("the response has no assertion")
 	}
 	c.step = "saml.decrypt"
-	if el, err = c.sp.decrypt(el); err != nil {
+	if el, err = c.sp.decrypt(el, nameAssertion); err != nil {
 		return nil, false, err
 	}
 	c.pass("decrypted")

@@ -121,7 +121,11 @@ func signer(parts map[string]*etree.Element, algorithm x509.SignatureAlgorithm, 
 	for up := parts["SignedInfo"].Parent(); up != nil; up = up.Parent() {
 		addNamespaces(info, up)
 	}
-	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(info)
+	canonicalizer := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
+	if algorithmOf(child(info, nsDSig, "CanonicalizationMethod")) != transformExcC14N {
+		canonicalizer = dsig.MakeC14N10ExclusiveWithCommentsCanonicalizerWithPrefixList("")
+	}
+	canonical, err := canonicalizer.Canonicalize(info)
 	if err != nil {
 		return nil, fmt.Errorf("SignedInfo: %w", err)
 	}
@@ -216,7 +220,7 @@ func checkSignedInfo(signedInfo, el *etree.Element) (x509.SignatureAlgorithm, er
 	if err != nil {
 		return 0, err
 	}
-	if a := algorithmOf(info["CanonicalizationMethod"]); a != transformExcC14N || len(info["CanonicalizationMethod"].ChildElements()) > 0 {
+	if a := algorithmOf(info["CanonicalizationMethod"]); !exclusive(a) || len(info["CanonicalizationMethod"].ChildElements()) > 0 {
 		return 0, fmt.Errorf("canonicalization %.80q", a)
 	}
 	algorithm, ok := signatureMethods[algorithmOf(info["SignatureMethod"])]
@@ -250,10 +254,17 @@ func checkSignedInfo(signedInfo, el *etree.Element) (x509.SignatureAlgorithm, er
 			}
 		}
 	}
-	if !slices.Equal(transforms, []string{transformEnveloped, transformExcC14N}) {
+	if len(transforms) != 2 || transforms[0] != transformEnveloped || !exclusive(transforms[1]) {
 		return 0, fmt.Errorf("transforms %.200q", transforms)
 	}
 	return algorithm, nil
+}
+
+// exclusive reports whether an algorithm is exclusive canonicalization, with
+// comments or without (SAML core 5.4.3). A message has none: the pre-pass saw to
+// that.
+func exclusive(algorithm string) bool {
+	return algorithm == transformExcC14N || algorithm == transformExcC14N+"WithComments"
 }
 
 // maxNamed bounds how many certificates of a KeyInfo are looked at: a chain.
