@@ -57,22 +57,24 @@ func (c Claims) First(name string) string {
 // Unreadable names the claims that were sent in a form that is no list of
 // strings, each with what it is ("a list of objects"). They are left out of
 // [Claims], but they are not absent: whoever asks for one has to refuse. Under
-// "" stands why any claim that is not there may have been sent.
+// "groups." stands why any "groups.…" may have been sent that is not there, and
+// under "" why any claim may.
 type Unreadable map[string]string
 
-// Why reports whether the claim of that name, or an object around it
-// ("realm_access" for "realm_access.roles"), could not be read. What is in the
-// claims is readable, so it is to be asked for names that are not there.
+// Why reports whether the claim of that name could not be read, by itself or as
+// a member of an object. What is in the claims is readable, so it is to be asked
+// for names that are not there.
 func (u Unreadable) Why(name string) (string, bool) {
-	for part := name; part != "" && len(u) > 0; {
-		if why, ok := u[part]; ok {
-			return why, true
-		}
-		dot := strings.LastIndexByte(part, '.')
-		if dot < 0 {
+	if why, ok := u[name]; ok && name != "" {
+		return why, true
+	}
+	for end := len(name); end > 0 && len(u) > 0; {
+		if end = strings.LastIndexByte(name[:end], '.'); end < 0 {
 			break
 		}
-		part = part[:dot]
+		if why, ok := u[name[:end+1]]; ok {
+			return why, true
+		}
 	}
 	why, ok := u[""]
 	return why, ok

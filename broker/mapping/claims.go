@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -32,7 +33,9 @@ func claimsValue(c broker.Claims, u broker.Unreadable) ref.Val {
 		if dark == nil {
 			dark = broker.Unreadable{}
 		}
-		dark[name], seen[name] = why, nil
+		if dark[name] = why; !strings.HasSuffix(name, ".") { // else it is about members
+			seen[name] = nil
+		}
 	}
 	for name, values := range c {
 		if len(name) > maxText {

@@ -13,7 +13,7 @@ import (
 // not asked for it, and that no question takes it for absent, a negative one
 // neither.
 func TestUnreadableClaims(t *testing.T) {
-	odd := broker.Unreadable{"photo": "a list of objects", "realm": "nested deeper than 5"}
+	odd := broker.Unreadable{"photo": "a list of objects", "realm": "nested deeper than 5", "realm.": "nested deeper than 5"}
 	for when, holds := range map[string]bool{
 		`true`:                                                        true,
 		`"x" in identity.claims.fine`:                                 true,
@@ -125,7 +125,7 @@ func TestUnreadableIdentity(t *testing.T) {
 			tt.provider.ID = "p"
 			trace := &broker.Trace{}
 			id, err := engine(t, mapping.Config{Providers: []mapping.Provider{tt.provider}}).Identity(broker.WithTrace(t.Context(), trace), broker.Authentication{
-				Subject: broker.Subject{Provider: "p", ID: "1"}, Claims: tt.claims, Unreadable: broker.Unreadable{tt.odd: "a list of objects"},
+				Subject: broker.Subject{Provider: "p", ID: "1"}, Claims: tt.claims, Unreadable: broker.Unreadable{tt.odd: "a list of objects", tt.odd + ".": "a list of objects"},
 			})
 			if tt.refused == "" {
 				if err != nil || len(id.Groups) != 1 {

@@ -65,6 +65,9 @@ func (p *program) printExplanation(id broker.Identity, ex broker.Explanation) er
 		fmt.Fprintf(p.stdout, "  e-mail address %s is unverified: it names nobody and decides no rule\n", broker.Visible(id.UnverifiedEmail))
 	}
 	for _, name := range slices.Sorted(maps.Keys(id.Unreadable)) {
+		if strings.HasSuffix(name, ".") {
+			continue // of its members
+		}
 		fmt.Fprintf(p.stdout, "  claim %q was left out: it is %s\n", name, id.Unreadable[name])
 	}
 	for _, r := range ex.Rules {
