@@ -46,20 +46,100 @@ func TestFlatten(t *testing.T) {
 func TestFlattenRefused(t *testing.T) {
 	for name, raw := range map[string]string{
 		"no object": `[]`, "null": `null`, "nothing": ``, "half": `{"a":`, "two values": `{} {}`, "rest": `{}x`,
-		"name twice": `{"a":1,"a":2}`, "dotted twice": `{"a.b":1,"a":{"b":2}}`, "inside twice": `{"a":{"b":1,"b":2}}`,
-		"too deep":          strings.Repeat(`{"a":`, 6) + `1` + strings.Repeat(`}`, 6),
-		"too deep in lists": `{"a":` + strings.Repeat(`[`, 6) + strings.Repeat(`]`, 6) + `}`,
-		"too many values":   `{"a":[` + strings.Repeat(`1,`, 20000) + `1]}`,
-		"too many claims": func() string {
-			var b strings.Builder
-			for n := range 501 {
-				fmt.Fprintf(&b, `,"c%d":1`, n)
-			}
-			return "{" + b.String()[1:] + "}"
-		}(),
+		"name twice": `{"a":1,"a":2}`, "name twice, once null": `{"a":null,"a":2}`, "name twice, once objects": `{"a":[{}],"a":[]}`,
+		"half a list": `{"a":[1`, "half of what is left out": `{"a":[[[`, "no comma": `{"a":1 "b":2}`,
 	} {
-		if got, err := oidc.Flatten([]byte(raw)); err == nil || got != nil {
+		if got, _, err := oidc.Flatten([]byte(raw)); err == nil || got != nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestFlattenLeavesOut ensures that a claim which is no list of texts is left
+// out whole, that it is named, and that the others stay.
+func TestFlattenLeavesOut(t *testing.T) {
+	var many strings.Builder
+	for n := range 600 {
+		fmt.Fprintf(&many, `"c%d":1,`, n)
+	}
+	for _, tt := range []struct {
+		name, raw string
+		odd       []string // that Why has to know
+		fine      []string // that it has not
+	}{
+		{"a list of objects", `"x":[{"name":"admin"},"a"]`, []string{"x", "x.name", "x.a.b"}, []string{"y", "xx"}},
+		{"a list of lists", `"x":["a",["b"]]`, []string{"x"}, nil},
+		{"an object", `"x":{"y":"z"}`, []string{"x"}, []string{"x.z", "x.y.z"}},
+		{"an empty object", `"x":{}`, []string{"x"}, []string{"x.y"}},
+		{"objects too deep", `"x":` + strings.Repeat(`{"a":`, 50) + `1` + strings.Repeat(`}`, 50), []string{"x", "x.a.a.a.a", "x.a.a.a.a.a.a"}, []string{"x.b"}},
+		{"lists too deep", `"x":` + strings.Repeat(`[`, 500) + strings.Repeat(`]`, 500), []string{"x", "x.y"}, nil},
+		{"dotted twice", `"a.b":1,"a":{"b":2}`, []string{"a.b", "a"}, []string{"a.c"}},
+		{"dotted twice, the other way round", `"a":{"b":2},"a.b":1`, []string{"a.b"}, nil},
+		{"inside twice", `"a":{"b":1,"b":2}`, []string{"a.b"}, []string{"a.c"}},
+		{"inside twice, once null", `"a":{"b":null,"b":2}`, []string{"a.b"}, nil},
+		{"too many values", `"x":[` + strings.Repeat(`1,`, 20000) + `1]`, []string{"x"}, []string{"y"}},
+		{"too many claims", strings.TrimSuffix(many.String(), ","), []string{"c599", "other"}, nil},
+	} {
+		got, odd, err := oidc.Flatten([]byte(`{"first":"1",` + tt.raw + `,"sub":"alice"}`))
+		if err != nil || got.First("first") != "1" || got.First("sub") != "alice" {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+		for _, n := range tt.odd {
+			if _, bad := odd.Why(n); !bad || got[n] != nil {
+				t.Errorf("%s: %q is not left out and named: %v", tt.name, n, odd)
+			}
+		}
+		for _, n := range tt.fine {
+			if why, bad := odd.Why(n); bad {
+				t.Errorf("%s: %q is %s", tt.name, n, why)
+			}
+		}
+	}
+}
+
+// TestUserInfoUnder ensures that what the token says counts more, also where it
+// cannot be read, and that an address goes with what was said of it.
+func TestUserInfoUnder(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		token, info map[string]any
+		want        map[string]string // "-" where it must be absent, "?" unreadable
+	}{
+		{"verified there, another address here", map[string]any{"email": "a@x"}, map[string]any{"email": "b@x", "email_verified": true}, map[string]string{"email": "a@x", "email_verified": "-"}},
+		{"verified there, the same address", map[string]any{"email": "a@x"}, map[string]any{"email": "a@x", "email_verified": true}, map[string]string{"email": "a@x", "email_verified": "true"}},
+		{"verified here, the address is there", map[string]any{"email": nil, "email_verified": true, "xms_edov": true}, map[string]any{"email": "b@x"}, map[string]string{"email": "b@x", "email_verified": "-", "xms_edov": "-"}},
+		{"verified there without an address", map[string]any{"email": "a@x"}, map[string]any{"email_verified": true}, map[string]string{"email": "a@x", "email_verified": "-"}},
+		{"all there", map[string]any{"email": nil}, map[string]any{"email": "b@x", "email_verified": true}, map[string]string{"email": "b@x", "email_verified": "true"}},
+		{"not verified here, verified there", map[string]any{"email": "a@x", "email_verified": false}, map[string]any{"email": "a@x", "email_verified": true}, map[string]string{"email_verified": "false"}},
+		{"address here unreadable", map[string]any{"email": []any{map[string]any{}}}, map[string]any{"email": "b@x", "email_verified": true}, map[string]string{"email": "?", "email_verified": "-"}},
+		{"groups here unreadable", map[string]any{"groups": []any{map[string]any{"n": "a"}}}, map[string]any{"groups": []string{"admin"}, "groups.n": "a"}, map[string]string{"groups": "?", "groups.n": "?"}},
+		{"groups there unreadable", map[string]any{"groups": []string{"g"}}, map[string]any{"groups": []any{map[string]any{}}}, map[string]string{"groups": "g"}},
+		{"groups only there, unreadable", map[string]any{"groups": nil}, map[string]any{"groups": []any{map[string]any{}}}, map[string]string{"groups": "?"}},
+	} {
+		p := newOP(t)
+		p.nonce = "nonce-1"
+		for k, v := range tt.token {
+			p.claims[k] = v
+		}
+		p.userinfo = map[string]any{"sub": "alice-1"}
+		for k, v := range tt.info {
+			p.userinfo[k] = v
+		}
+		got, err := p.party(t, func(c *oidc.Config) { c.UserInfo = true }).Finish(t.Context(), request(), callback())
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		for k, want := range tt.want {
+			have := got.Claims.First(k)
+			if _, there := got.Claims[k]; !there {
+				have = "-"
+				if _, odd := got.Unreadable.Why(k); odd {
+					have = "?"
+				}
+			}
+			if have != want {
+				t.Errorf("%s: %s is %q, want %q", tt.name, k, have, want)
+			}
 		}
 	}
 }
@@ -71,7 +151,7 @@ func FuzzFlatten(f *testing.F) {
 	f.Add([]byte(`{"a":1,"a":2}`))
 	f.Add([]byte(`{"a":[[[[`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, err := oidc.Flatten(raw)
+		got, odd, err := oidc.Flatten(raw)
 		if err != nil {
 			return
 		}
@@ -82,11 +162,14 @@ func FuzzFlatten(f *testing.F) {
 			t.Fatalf("accepted what encoding/json refuses: %v", err)
 		}
 		for k, v := range peer {
+			if _, left := odd.Why(k); left && got[k] == nil {
+				continue
+			}
 			if s, ok := v.(string); ok && (len(got[k]) != 1 || got[k][0] != s) {
 				t.Errorf("%q: %q and %q", k, got[k], s)
 			}
 		}
-		if len(got) > 500 {
+		if len(got) > 520 {
 			t.Errorf("%d claims", len(got))
 		}
 	})

@@ -24,7 +24,7 @@ const (
 	keysFresh = 2 * refreshEvery
 	// keysKept is how long keys are used that cannot be fetched again.
 	keysKept = 24 * time.Hour
-	maxKeys  = 100
+	maxKeys  = 100 // that a token without a kid is tried with, or that have none
 )
 
 // keySet is the provider's signing keys, safe for concurrent use.
@@ -37,6 +37,7 @@ type keySet struct {
 	mu      sync.Mutex
 	url     string
 	keys    []jose.JSONWebKey
+	leftOut []string  // keys that cannot be used, and why
 	fetched time.Time // when keys came; zero before
 	forced  time.Time // last fetch for a token, or last that failed
 	err     error     // of the last fetch
@@ -91,7 +92,16 @@ func (k *keySet) verify(ctx context.Context, raw, want string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if odd := k.odd(); odd != "" {
+		return nil, fmt.Errorf("%w (left out: %.500s)", errUnknownKey, odd)
+	}
 	return nil, errUnknownKey
+}
+
+func (k *keySet) odd() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return strings.Join(k.leftOut, "; ")
 }
 
 func (k *keySet) current() (keys []jose.JSONWebKey, fetched time.Time, fresh bool) {
@@ -144,24 +154,15 @@ func (k *keySet) fetch(ctx context.Context) error {
 	k.mu.Lock()
 	address := k.url
 	k.mu.Unlock()
-	// Keys are decoded one by one: a provider may publish some of a kind that
-	// is not known here.
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	err := k.getJSON(ctx, address, &set)
-	if err == nil && len(set.Keys) > maxKeys {
-		err = fmt.Errorf("%d keys", len(set.Keys))
-	}
-	var keys []jose.JSONWebKey
-	for _, raw := range set.Keys {
-		var key jose.JSONWebKey
-		if json.Unmarshal(raw, &key) == nil && usable(key) {
-			keys = append(keys, key)
-		}
-	}
+	// Keys are decoded one by one, and what one looks like says nothing about
+	// the others.
+	keys, leftOut := readKeys(set.Keys)
 	if err == nil && len(keys) == 0 {
-		err = errors.New("no usable key among them")
+		err = fmt.Errorf("no usable key among %d (%.500s)", len(set.Keys), strings.Join(append(leftOut, "no other"), "; "))
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -170,7 +171,7 @@ func (k *keySet) fetch(ctx context.Context) error {
 	case err != nil:
 		k.err, k.forced = fmt.Errorf("%w: %w", errFetch, err), k.now()
 	default:
-		k.err, k.keys, k.fetched = nil, keys, k.now()
+		k.err, k.keys, k.leftOut, k.fetched = nil, keys, leftOut, k.now()
 	}
 	return k.err
 }
@@ -192,15 +193,89 @@ func usable(k jose.JSONWebKey) bool {
 	return false
 }
 
-// verifyWith tries the keys with the token's kid; without kid, every key.
+// readKeys reads the keys of a set that can be used, and says what the others
+// are.
+func readKeys(all []json.RawMessage) (keys []jose.JSONWebKey, leftOut []string) {
+	for i, raw := range all {
+		key, err := readKey(raw)
+		switch {
+		case err != nil:
+			leftOut = append(leftOut, fmt.Sprintf("key %d: %v", i, err))
+		case !usable(key):
+			leftOut = append(leftOut, fmt.Sprintf("key %d (%.40q): it is not for signatures, or too weak", i, key.KeyID))
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys, leftOut
+}
+
+// readKey takes of a JWK (RFC 7517) what a signature is verified with, and
+// nothing else: certificates in x5c say nothing about the key beside them, and
+// crypto/x509 refuses odd ones. A kid that is a number is one as text; numbers of
+// the key may be in base64 with padding.
+func readKey(raw json.RawMessage) (key jose.JSONWebKey, err error) {
+	var in, out map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return key, errors.New("no JSON object")
+	}
+	out = map[string]json.RawMessage{}
+	put := func(name, v string) {
+		b, err := json.Marshal(v)
+		if err == nil {
+			out[name] = b
+		}
+	}
+	for _, name := range []string{"kty", "use", "alg", "crv"} {
+		var v string
+		switch member, there := in[name]; {
+		case !there || string(member) == "null":
+		case json.Unmarshal(member, &v) != nil:
+			return key, fmt.Errorf("%s is no text", name)
+		default:
+			out[name] = member
+		}
+	}
+	for _, name := range []string{"n", "e", "x", "y"} {
+		var v string
+		if json.Unmarshal(in[name], &v) == nil && v != "" {
+			put(name, strings.NewReplacer("+", "-", "/", "_", "=", "", "\n", "", "\r", "").Replace(v))
+		}
+	}
+	var text string
+	var number json.Number
+	switch {
+	case json.Unmarshal(in["kid"], &text) == nil:
+		put("kid", text)
+	case json.Unmarshal(in["kid"], &number) == nil:
+		put("kid", number.String())
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return key, err
+	}
+	if err := json.Unmarshal(b, &key); err != nil {
+		return key, fmt.Errorf("%w", err)
+	}
+	return key, nil
+}
+
+// verifyWith tries the keys with the token's kid, then those without one; for a
+// token without kid, every key.
 func verifyWith(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) []byte {
 	h := jws.Signatures[0].Protected
-	for _, key := range keys {
-		if h.KeyID != "" && key.KeyID != h.KeyID || key.Algorithm != "" && key.Algorithm != h.Algorithm {
-			continue
-		}
-		if payload, err := jws.Verify(key.Key); err == nil {
-			return payload
+	tried := 0
+	for _, named := range []bool{true, false} {
+		for _, key := range keys {
+			if (key.KeyID != "") != named || named && h.KeyID != "" && key.KeyID != h.KeyID || key.Algorithm != "" && key.Algorithm != h.Algorithm {
+				continue
+			}
+			if tried++; tried > maxKeys {
+				return nil
+			}
+			if payload, err := jws.Verify(key.Key); err == nil {
+				return payload
+			}
 		}
 	}
 	return nil

@@ -139,7 +139,7 @@ func (rp *RelyingParty) logoutToken(ctx context.Context, form url.Values) (broke
 	n.Sessions = []broker.SessionFilter{{Provider: rp.c.ID, NameID: t.subject, SessionIndex: t.sessionID}}
 	n.RequestID, n.ReplayID = id, "logout:"+id
 	n.ReplayExpires = t.issuedAt.Add(maxLogoutAge)
-	if t.expires.Before(n.ReplayExpires) {
+	if !t.expires.IsZero() && t.expires.Before(n.ReplayExpires) {
 		n.ReplayExpires = t.expires
 	}
 	n.ReplayExpires = n.ReplayExpires.Add(rp.c.ClockSkew)
@@ -147,6 +147,7 @@ func (rp *RelyingParty) logoutToken(ctx context.Context, form url.Values) (broke
 }
 
 // checkLogout holds the claims (Back-Channel Logout 2.4 and 2.6).
+// Some providers send no exp: then the age that iat says bounds it.
 func (rp *RelyingParty) checkLogout(t idToken, payload []byte) error {
 	members, err := membersOf(payload)
 	if err != nil {
@@ -155,7 +156,10 @@ func (rp *RelyingParty) checkLogout(t idToken, payload []byte) error {
 	if _, nonce := members["nonce"]; nonce { // also one that is null, or a list of objects
 		return errors.New("a nonce: an ID token is no logout token")
 	}
-	if err := rp.checkToken(t); err != nil {
+	if sid, there := members["sid"]; there && len(t.claims["sid"]) != 1 && string(sid) != "null" {
+		return errors.New("sid is no text") // without it, more sessions would end than are meant
+	}
+	if err := rp.checkToken(t, false); err != nil {
 		return err
 	}
 	switch {

@@ -52,6 +52,7 @@ type op struct {
 	mu        sync.Mutex
 	discovery map[string]any
 	jwks      []jose.JSONWebKey
+	rawKeys   []any // in the place of jwks
 	key       jose.SigningKey
 	keyID     string
 	claims    map[string]any
@@ -79,6 +80,10 @@ func newOP(t testing.TB) *op {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.fetches++
+		if p.rawKeys != nil {
+			reply(w, map[string]any{"keys": p.rawKeys})
+			return
+		}
 		reply(w, map[string]any{"keys": p.jwks})
 	})
 	mux.HandleFunc("/token", p.tokenEndpoint)

@@ -2,10 +2,8 @@ package oidc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -102,13 +100,10 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 	}
 	trace.Pass("oidc.id_token", "signature, issuer, audience, times and nonce are right; their clock is %s from ours",
 		id.issuedAt.Sub(rp.c.Now()).Round(time.Second))
-	rp.mu.Lock()
-	rp.status.Skew, rp.status.SkewKnown = id.issuedAt.Sub(rp.c.Now()), true
-	rp.mu.Unlock()
 	if err := rp.fresh(r, id.authTime); err != nil {
 		return broker.Authentication{}, err
 	}
-	all := id.claims
+	all := sent{id.claims, id.odd}
 	if rp.c.UserInfo {
 		if all, err = rp.withUserInfo(ctx, op, tok, id); err != nil {
 			return broker.Authentication{}, err
@@ -116,11 +111,17 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 		trace.Pass("oidc.userinfo", "about the same subject")
 	}
 	// Spent, and about nobody: it is not kept with what is known of a person.
-	delete(all, "nonce")
+	delete(all.claims, "nonce")
 	auth := broker.Authentication{
-		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, NameID: id.subject, LogoutHint: logoutHint(id.raw), Claims: all,
+		Subject: broker.Subject{Provider: rp.c.ID, ID: id.subject}, NameID: id.subject, LogoutHint: logoutHint(id.raw), Claims: all.claims,
 		AuthnContext: broker.AuthnContext{ACR: id.acr, AMR: id.claims["amr"]}, AuthnInstant: id.authTime, SessionIndex: id.sessionID,
 		ReplayID: id.replayID(), ReplayExpires: id.expires.Add(rp.c.ClockSkew + time.Minute),
+	}
+	if len(all.odd) > 0 {
+		auth.Unreadable = all.odd
+	}
+	if n, said := all.said(); n > 0 {
+		trace.Pass("oidc.claims", "%d claims left out: %.1000s", n, said)
 	}
 	if end := rp.c.Now().Add(maxReplay); auth.ReplayExpires.After(end) {
 		auth.ReplayExpires = end
@@ -129,7 +130,7 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 		auth.Tokens = broker.Tokens{IDToken: broker.NewSecret(id.raw), IDExpires: id.expires, RefreshToken: broker.NewSecret(tok.RefreshToken)}
 		trace.Pass("oidc.offline", "refresh token: %t", tok.RefreshToken != "")
 	}
-	trace.Pass("oidc.claims", "%d claims, acr %q, amr %q", len(all), id.acr, id.claims["amr"])
+	trace.Pass("oidc.claims", "%d claims, acr %q, amr %q", len(all.claims), id.acr, id.claims["amr"])
 	return auth, nil
 }
 
@@ -192,38 +193,4 @@ func (rp *RelyingParty) fresh(r broker.AuthRequest, at time.Time) error {
 	}
 	return broker.Errorf(broker.CodeUnauthenticated, "Your identity provider did not ask you to sign in afresh.").
 		Fix("Sign out there, then try again.").Because(fmt.Errorf("oidc: %s: auth_time %s", rp.c.ID, at.UTC().Format(time.RFC3339)))
-}
-
-// withUserInfo lays the userinfo claims under the token's (OpenID Connect core
-// 5.3): userinfo adds, the signed token wins.
-func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oauth2.Token, id idToken) (broker.Claims, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, op.UserInfo, nil)
-	if err != nil {
-		return nil, fmt.Errorf("oidc: userinfo: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
-	status, body, err := rp.call(req)
-	switch {
-	case err != nil:
-		return nil, rp.unavailable(fmt.Errorf("userinfo: %w", err))
-	case status >= 400 && status < 500 && status != http.StatusTooManyRequests:
-		return nil, rp.refused(fmt.Errorf("userinfo: status %d", status))
-	case status != http.StatusOK:
-		return nil, rp.unavailable(fmt.Errorf("userinfo: status %d", status))
-	}
-	out, err := flatten(body)
-	if err != nil {
-		return nil, rp.refused(fmt.Errorf("userinfo: %w", err))
-	}
-	// Its sub is a string (5.3.2): flatten would take a number or a list of one
-	// for it as well.
-	var members map[string]json.RawMessage
-	var sub string
-	if json.Unmarshal(body, &members) != nil || json.Unmarshal(members["sub"], &sub) != nil || sub != id.subject {
-		return nil, rp.refused(errors.New("userinfo is about somebody else"))
-	}
-	for k, v := range id.claims {
-		out[k] = v
-	}
-	return out, nil
 }

@@ -110,6 +110,17 @@ func TestAccepts(t *testing.T) {
 		}, nil, nil},
 		{"claims like protocol claims in other case", func(p *op) { p.claims["Sub"], p.claims["ACR"], p.claims["AMR"] = "mallory", "loa9", "hwk" }, nil, nil},
 		{"sign-in page on this machine over http", func(p *op) { p.discovery["authorization_endpoint"] = "http://127.0.0.1:1/auth" }, nil, nil},
+		{"auth_time of the year 0 is not known", func(p *op) { p.claims["auth_time"] = 0 }, nil, nil},
+		{"auth_time that is none is not known", func(p *op) { p.claims["auth_time"] = "yesterday" }, nil, nil},
+		{"acr and sid as lists say nothing", func(p *op) { p.claims["acr"], p.claims["sid"] = []string{"loa2", "loa3"}, []any{map[string]any{}} }, nil, nil},
+		{"nested claims bomb", func(p *op) {
+			var v any = "x"
+			for range 50 {
+				v = map[string]any{"a": v}
+			}
+			p.claims["x"] = v
+		}, nil, nil},
+		{"ambiguous dotted claim", func(p *op) { p.claims["a.b"], p.claims["a"] = "1", map[string]any{"b": "2"} }, nil, nil},
 		{"clock 59 s ahead", func(p *op) { p.claims["iat"] = time.Now().Add(59 * time.Second).Unix() }, nil, nil},
 	}
 	for _, tt := range tests {
@@ -131,8 +142,14 @@ func TestAccepts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if strings.Contains(tt.name, "say nothing") {
+				if got.SessionIndex != "" || got.AuthnContext.ACR != "" {
+					t.Errorf("%q, %q", got.SessionIndex, got.AuthnContext.ACR)
+				}
+				got.SessionIndex, got.AuthnContext.ACR = "sid-1", "loa2"
+			}
 			if got.Subject != (broker.Subject{Provider: "corp", ID: "alice-1"}) || got.SessionIndex != "sid-1" || got.AuthnContext.ACR != "loa2" ||
-				len(got.AuthnContext.AMR) != 2 || got.AuthnInstant.IsZero() || got.ReplayID == "" || len(got.Claims["groups"]) < 2 || got.Claims.First("email") != "alice@example.com" {
+				len(got.AuthnContext.AMR) != 2 || got.AuthnInstant.IsZero() != strings.Contains(tt.name, "is not known") || got.ReplayID == "" || len(got.Claims["groups"]) < 2 || got.Claims.First("email") != "alice@example.com" {
 				t.Errorf("%.500v", got)
 			}
 			if !got.Tokens.IDToken.IsZero() {

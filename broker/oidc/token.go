@@ -113,6 +113,7 @@ func (rp *RelyingParty) clientAuth(op *provider) ([]oauth2.AuthCodeOption, error
 type idToken struct {
 	raw                                    string
 	claims                                 broker.Claims
+	odd                                    broker.Unreadable // left out of claims
 	issuer, subject, party                 string
 	nonce, accessHash                      string
 	acr, sessionID                         string
@@ -164,6 +165,12 @@ func (rp *RelyingParty) verify(ctx context.Context, op *provider, tok *oauth2.To
 	if err != nil {
 		return idToken{}, rp.refused(err)
 	}
+	// Also of a token that is refused, as it may be refused because of that.
+	if !t.issuedAt.IsZero() {
+		rp.mu.Lock()
+		rp.status.Skew, rp.status.SkewKnown = t.issuedAt.Sub(rp.c.Now()), true
+		rp.mu.Unlock()
+	}
 	if err := rp.check(t); err != nil {
 		return idToken{}, rp.refused(err)
 	}
@@ -179,21 +186,32 @@ func (rp *RelyingParty) verify(ctx context.Context, op *provider, tok *oauth2.To
 // readToken takes the protocol claims by their exact names: encoding/json, which
 // the library uses, would take "SUB" for "sub".
 func readToken(raw string, payload []byte) (idToken, error) {
-	claims, err := flatten(payload)
+	claims, odd, err := flatten(payload)
 	if err != nil {
 		return idToken{}, err
 	}
-	t := idToken{raw: raw, claims: claims}
+	t := idToken{raw: raw, claims: claims, odd: odd}
 	var errs []error
 	for name, into := range map[string]*string{
-		"iss": &t.issuer, "sub": &t.subject, "azp": &t.party, "nonce": &t.nonce, "acr": &t.acr, "sid": &t.sessionID, "at_hash": &t.accessHash,
+		"iss": &t.issuer, "sub": &t.subject, "azp": &t.party, "nonce": &t.nonce, "at_hash": &t.accessHash,
 	} {
 		v, err := one(claims, name)
 		*into, errs = v, append(errs, err)
 	}
-	for name, into := range map[string]*time.Time{"exp": &t.expires, "iat": &t.issuedAt, "nbf": &t.notBefore, "auth_time": &t.authTime} {
+	for name, into := range map[string]*time.Time{"exp": &t.expires, "iat": &t.issuedAt, "nbf": &t.notBefore} {
 		v, err := date(claims, name)
 		*into, errs = v, append(errs, err)
+	}
+	for _, name := range []string{"iss", "sub", "aud", "azp", "nonce", "at_hash", "exp", "iat", "nbf"} {
+		if why, unreadable := odd[name]; unreadable { // which is not absent
+			errs = append(errs, fmt.Errorf("%s is %s", name, why))
+		}
+	}
+	// These prove something by what they say, and nothing where it cannot be
+	// read. There are providers that write 0 for a time they do not know.
+	t.acr, t.sessionID = single(claims, "acr"), single(claims, "sid")
+	if at, err := date(claims, "auth_time"); err == nil {
+		t.authTime = at
 	}
 	return t, errors.Join(errs...)
 }
@@ -204,14 +222,22 @@ func (rp *RelyingParty) check(t idToken) error {
 	case t.subject == "" || len(t.subject) > 255:
 		return errors.New("no usable sub")
 	case t.authTime.Sub(rp.c.Now()) > rp.c.ClockSkew:
-		return errors.New("auth_time is to come")
+		return rp.late("auth_time is to come,", t.authTime)
 	}
-	return rp.checkToken(t)
+	return rp.checkToken(t, true)
 }
 
+// late says by how much a time is off, with both clocks.
+func (rp *RelyingParty) late(what string, at time.Time) error {
+	return fmt.Errorf("%s at %s, and our clock says %s; %s are allowed", what, stamp(at), stamp(rp.c.Now()), rp.c.ClockSkew)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 // checkToken holds issuer, audience and times, of an ID token (OpenID Connect
-// core 3.1.3.7) and of a logout token (Back-Channel Logout 2.6) alike.
-func (rp *RelyingParty) checkToken(t idToken) error {
+// core 3.1.3.7) and of a logout token (Back-Channel Logout 2.6) alike. A logout
+// token may have no exp.
+func (rp *RelyingParty) checkToken(t idToken, ends bool) error {
 	now, skew := rp.c.Now(), rp.c.ClockSkew
 	audience := t.claims["aud"]
 	switch {
@@ -226,13 +252,15 @@ func (rp *RelyingParty) checkToken(t idToken) error {
 	case t.issuedAt.IsZero():
 		return errors.New("no iat")
 	case t.issuedAt.Sub(now) > skew:
-		return errors.New("iat is to come")
-	case !t.expires.After(t.issuedAt):
-		return errors.New("exp is missing or before iat")
-	case now.Sub(t.expires) >= skew:
-		return errors.New("expired")
+		return rp.late("iat is to come,", t.issuedAt)
+	case t.expires.IsZero() && ends:
+		return errors.New("exp is missing")
+	case !t.expires.IsZero() && !t.expires.After(t.issuedAt):
+		return fmt.Errorf("exp %s is before iat %s", stamp(t.expires), stamp(t.issuedAt))
+	case !t.expires.IsZero() && now.Sub(t.expires) >= skew:
+		return rp.late("expired", t.expires)
 	case t.notBefore.Sub(now) > skew:
-		return errors.New("nbf is to come")
+		return rp.late("nbf is to come,", t.notBefore)
 	}
 	return nil
 }
