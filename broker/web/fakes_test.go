@@ -156,3 +156,5 @@ func (p *fakeIdP) Setup() []broker.SetupValue {
 type metadata struct{}
 
 func (metadata) Metadata() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil }
+
+func (metadata) JWKS() ([]byte, error) { return []byte(`{"keys":[]}`), nil }

@@ -105,6 +105,7 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			}}, nil
 		},
 		SAML: map[broker.ProviderID]idp.MetadataSource{"okta": metadata{}},
+		OIDC: map[broker.ProviderID]idp.KeySource{"entra": metadata{}},
 		Documents: idp.Documents{
 			Metadata:  func() ([]byte, error) { return []byte("<EntityDescriptor/>"), nil },
 			Discovery: func() ([]byte, error) { return []byte(`{"issuer":"x"}`), nil },

@@ -57,9 +57,10 @@ type Config struct {
 	Health   Health
 	Simulate Simulate
 
-	// SAML is our service-provider side of each SAML identity provider;
-	// Documents is our issuer side.
+	// SAML is our service-provider side of each SAML identity provider, OIDC our
+	// keys at each OpenID provider; Documents is our issuer side.
 	SAML      map[broker.ProviderID]MetadataSource
+	OIDC      map[broker.ProviderID]idp.KeySource
 	Documents Documents
 
 	// PublicURL is the only source of our own origin: https, or http on a
@@ -206,7 +207,7 @@ func (s *Server) mount() {
 	}
 	// Identity providers and IAM.
 	idp.New(idp.Config{
-		SignIn: s.c.SignIn, Logout: s.c.Logout, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, Documents: s.c.Documents,
+		SignIn: s.c.SignIn, Logout: s.c.Logout, Sessions: s.sessions, Pages: s.pages, SAML: s.c.SAML, OIDC: s.c.OIDC, Documents: s.c.Documents,
 		IdPOrigins: s.c.IdPOrigins,
 	}).Mount(s.handle)
 	// Programs, and the pages on which people let them in.

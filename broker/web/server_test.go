@@ -150,7 +150,7 @@ func TestDocuments(t *testing.T) {
 	})
 	for path, contentType := range map[string]string{
 		"/saml/okta/metadata": "application/samlmetadata+xml", "/aws/saml/metadata": "application/samlmetadata+xml",
-		"/.well-known/openid-configuration": "application/json", "/aws/jwks.json": "application/json",
+		"/.well-known/openid-configuration": "application/json", "/aws/jwks.json": "application/json", "/oidc/entra/jwks.json": "application/json",
 	} {
 		a := h.get(path).want(t, http.StatusOK)
 		if got := a.Header.Get("Content-Type"); got != contentType {
@@ -162,6 +162,7 @@ func TestDocuments(t *testing.T) {
 	}
 	h.get("/saml/broken/metadata").want(t, http.StatusInternalServerError)
 	h.get("/saml/entra/metadata").want(t, http.StatusNotFound)
+	h.get("/oidc/okta/jwks.json").want(t, http.StatusNotFound)
 	without := newHouse(t, func(_ *house, c *web.Config) { c.Documents = idp.Documents{} })
 	without.get("/aws/jwks.json").want(t, http.StatusNotFound)
 }

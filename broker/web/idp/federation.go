@@ -20,6 +20,11 @@ type MetadataSource interface {
 	Metadata() ([]byte, error)
 }
 
+// KeySource makes the document of our public keys at an OpenID provider.
+type KeySource interface {
+	JWKS() ([]byte, error)
+}
+
 // Documents are what IAM reads of us. A nil one is not served.
 type Documents struct {
 	Metadata  func() ([]byte, error) // SAML metadata as an identity provider
@@ -34,6 +39,7 @@ type Config struct {
 	Sessions   *cookie.Manager
 	Pages      *page.Set
 	SAML       map[broker.ProviderID]MetadataSource // our side of each SAML provider
+	OIDC       map[broker.ProviderID]KeySource      // of each OpenID provider
 	Documents  Documents
 	IdPOrigins map[broker.ProviderID][]string // as in the portal's configuration
 }
@@ -58,6 +64,7 @@ func (f *Federation) Mount(handle Handle) {
 	handle("GET /oidc/{idp}/callback", door.Navigation(f.callback))
 	handle(PatternBackChannel, f.backChannel)
 	handle("GET /oidc/{idp}/signed-out", f.signedOut)
+	handle("GET /oidc/{idp}/jwks.json", f.clientKeys)
 	f.document(handle, "GET /aws/saml/metadata", "application/samlmetadata+xml", f.c.Documents.Metadata)
 	f.document(handle, "GET /.well-known/openid-configuration", "application/json", f.c.Documents.Discovery)
 	f.document(handle, "GET /aws/jwks.json", "application/json", f.c.Documents.JWKS)
@@ -81,6 +88,21 @@ func (f *Federation) metadata(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	write(w, "application/samlmetadata+xml", b)
+	return nil
+}
+
+// clientKeys serves the keys that an OpenID provider knows us by (OpenID Connect
+// registration: jwks_uri).
+func (f *Federation) clientKeys(w http.ResponseWriter, r *http.Request) error {
+	k, ok := f.c.OIDC[broker.ProviderID(r.PathValue("idp"))]
+	if !ok {
+		return unknownProvider()
+	}
+	b, err := k.JWKS()
+	if err != nil {
+		return err
+	}
+	write(w, "application/json", b)
 	return nil
 }
 
