@@ -12,6 +12,7 @@ type LogoutRequest struct {
 	NameID       string // as [Authentication.NameID]
 	SessionIndex string
 	Hint         Secret // as [Authentication.LogoutHint]
+	Tokens       Tokens // the provider's own that were kept: it is to be told that they are over
 }
 
 // LogoutMessage is an identity provider's message about a logout as it reached

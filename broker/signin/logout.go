@@ -109,7 +109,7 @@ func (l *Logout) ask(ctx context.Context, t *broker.Trace, in broker.LogoutIniti
 	}
 	r := broker.LogoutRequest{
 		ID: "id-" + secrets[0].Hash()[:32], State: secrets[1].Reveal(),
-		NameID: sess.NameID, SessionIndex: sess.SessionIndex, Hint: sess.LogoutHint,
+		NameID: sess.NameID, SessionIndex: sess.SessionIndex, Hint: sess.LogoutHint, Tokens: sess.Tokens,
 	}
 	challenge, err := in.BeginLogout(ctx, r)
 	if err != nil || challenge == nil {
