@@ -24,20 +24,27 @@ import (
 type Config struct {
 	ID           broker.ProviderID
 	PublicURL    string        // scheme://host; the callback is PublicURL/oidc/ID/callback
-	Issuer       string        // exactly as in the provider's discovery document
+	Issuer       string        // exactly as in the provider's discovery document and its tokens
+	DiscoveryURL string        // default: Issuer/.well-known/openid-configuration
 	ClientID     string        // what the provider knows us by, and the audience of its ID tokens
-	ClientSecret broker.Secret // or ClientKey
+	ClientAuth   ClientAuth    // default: private_key_jwt with a ClientKey, else what discovery offers for a secret
+	ClientSecret broker.Secret // or ClientKey, or neither with AuthNone
 	ClientKey    crypto.Signer // RSA, ECDSA or Ed25519 key for private_key_jwt (RFC 7523)
 	ClientKeyID  string        // default: the RFC 7638 thumbprint of ClientKey
-	Scopes       []string      // default openid profile email
-	UserInfo     bool          // also ask the userinfo endpoint
-	Offline      bool          // keep the ID token and a refresh token for via: idp_token
-	Algorithms   []string      // of ID tokens; default RS256 and ES256 families and PS256
-	ClockSkew    time.Duration // default 60 s, at most 5 min
-	InsecureHTTP bool          // take a provider over plain http, on loopback only
-	NoLogout     bool          // leave the provider's session when a person signs out
-	HTTP         *http.Client  // its transport decides which addresses may be reached
-	Now          func() time.Time
+	ClientKeys   []PublicKey   // further keys that are published beside ClientKey, for its rotation
+	// AudienceTokenEndpoint makes client assertions out to the token endpoint, as
+	// some providers want it, and not to the issuer.
+	AudienceTokenEndpoint bool
+	Scopes                []string          // default openid profile email
+	Authorize             map[string]string // further parameters of the authentication request; see CheckAuthorize
+	UserInfo              bool              // also ask the userinfo endpoint
+	Offline               bool              // keep the ID token, and the refresh token if there is one, for via: idp_token
+	Algorithms            []string          // of ID tokens; default RS256 and ES256 families and PS256
+	ClockSkew             time.Duration     // default 60 s, at most 5 min
+	InsecureHTTP          bool              // take a provider over plain http, on loopback only
+	NoLogout              bool              // leave the provider's session when a person signs out
+	HTTP                  *http.Client      // its transport decides which addresses may be reached
+	Now                   func() time.Time
 }
 
 const (
@@ -73,6 +80,17 @@ func (c Config) settings() broker.Problems {
 	if c.ClientID == "" {
 		ps.Add("ClientID", "it is missing: write what the provider calls this application")
 	}
+	if c.ClientAuth != "" {
+		ps.OneOf("ClientAuth", string(c.ClientAuth), string(AuthBasic), string(AuthPost), string(AuthSecretJWT), string(AuthPrivateKeyJWT), string(AuthNone))
+	}
+	if c.DiscoveryURL != "" {
+		if err := c.checkURL(c.DiscoveryURL); err != nil {
+			ps.Add("DiscoveryURL", "%v", err)
+		}
+	}
+	if err := CheckAuthorize(c.Authorize); err != nil {
+		ps.Add("Authorize", "%v", err)
+	}
 	for i, a := range c.Algorithms {
 		ps.OneOf(fmt.Sprintf("Algorithms[%d]", i), a, asymmetric...)
 	}
@@ -88,8 +106,8 @@ func (c Config) settings() broker.Problems {
 // parts lists what is wrong with what the program adds to the settings.
 func (c Config) parts() broker.Problems {
 	var ps broker.Problems
-	if c.ClientSecret.IsZero() == (c.ClientKey == nil) {
-		ps.Add("ClientSecret", "one of client secret and client key is needed")
+	if err := c.checkClientAuth(); err != nil {
+		ps.Add("ClientSecret", "%v", err)
 	}
 	if c.ClientKey != nil {
 		if _, err := keyAlgorithm(c.ClientKey.Public()); err != nil {
@@ -167,9 +185,6 @@ func New(c Config) (*RelyingParty, error) {
 	if len(c.Scopes) == 0 {
 		c.Scopes = []string{"openid", "profile", "email"}
 	}
-	if c.Offline && !slices.Contains(c.Scopes, "offline_access") {
-		c.Scopes = append(slices.Clone(c.Scopes), "offline_access")
-	}
 	if len(c.Algorithms) == 0 {
 		c.Algorithms = []string{"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512"}
 	}
@@ -220,16 +235,6 @@ func (rp *RelyingParty) Status() Status {
 	rp.mu.Lock()
 	defer rp.mu.Unlock()
 	return rp.status
-}
-
-// JWKS returns the public client key for private_key_jwt, an empty set without.
-func (rp *RelyingParty) JWKS() jose.JSONWebKeySet {
-	var set jose.JSONWebKeySet
-	if rp.c.ClientKey != nil {
-		alg, _ := keyAlgorithm(rp.c.ClientKey.Public()) // New would have refused it
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: rp.c.ClientKey.Public(), KeyID: rp.c.ClientKeyID, Algorithm: string(alg), Use: "sig"})
-	}
-	return set
 }
 
 const (

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/rolegate/rolegate/broker"
 )
 
@@ -20,18 +18,51 @@ import (
 // sets off.
 const retryAfter = 5 * time.Second
 
-// provider is what we use of a discovery document (OpenID Connect Discovery 3).
+// provider is what we use of a discovery document (OpenID Connect Discovery 3,
+// RFC 8414 2).
 type provider struct {
-	Issuer       string   `json:"issuer"`
-	Authorize    string   `json:"authorization_endpoint"`
-	Token        string   `json:"token_endpoint"`
-	UserInfo     string   `json:"userinfo_endpoint"`
-	Keys         string   `json:"jwks_uri"`
-	EndSession   string   `json:"end_session_endpoint"`
-	Responses    []string `json:"response_types_supported"`
-	Auth         []string `json:"token_endpoint_auth_methods_supported"`
-	PKCE         []string `json:"code_challenge_methods_supported"`
-	IssParameter bool     `json:"authorization_response_iss_parameter_supported"`
+	Issuer, Authorize, Token, UserInfo, Keys, EndSession, Revocation, PAR string
+	Responses, Auth, PKCE, Scopes                                         []string
+	IssParameter, NeedsPAR                                                bool
+}
+
+// read takes the members by their exact names. What has an odd type says
+// nothing: only what is needed is missed.
+func (op *provider) read(body []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return err
+	}
+	for name, into := range map[string]*string{
+		"issuer": &op.Issuer, "authorization_endpoint": &op.Authorize, "token_endpoint": &op.Token, "userinfo_endpoint": &op.UserInfo,
+		"jwks_uri": &op.Keys, "end_session_endpoint": &op.EndSession, "revocation_endpoint": &op.Revocation,
+		"pushed_authorization_request_endpoint": &op.PAR,
+	} {
+		if json.Unmarshal(members[name], into) != nil {
+			*into = ""
+		}
+	}
+	for name, into := range map[string]*[]string{
+		"response_types_supported": &op.Responses, "token_endpoint_auth_methods_supported": &op.Auth,
+		"code_challenge_methods_supported": &op.PKCE, "scopes_supported": &op.Scopes,
+	} {
+		var one string
+		if json.Unmarshal(members[name], into) != nil {
+			*into = nil
+			if json.Unmarshal(members[name], &one) == nil {
+				*into = strings.Fields(one)
+			}
+		}
+	}
+	for name, into := range map[string]*bool{
+		"authorization_response_iss_parameter_supported": &op.IssParameter, "require_pushed_authorization_requests": &op.NeedsPAR,
+	} {
+		raw, there := members[name]
+		if there && json.Unmarshal(raw, into) != nil { // it asks for more, and in doubt it does
+			*into = !strings.EqualFold(string(raw), `"false"`)
+		}
+	}
+	return nil
 }
 
 // Refresh fetches the discovery document and the keys. On failure the last good
@@ -104,8 +135,16 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 	fail := func(err error) (*provider, error) {
 		return nil, fmt.Errorf("oidc: discovery of %s: %w", rp.c.ID, err)
 	}
+	address := rp.c.DiscoveryURL
+	if address == "" {
+		address = strings.TrimSuffix(rp.c.Issuer, "/") + "/.well-known/openid-configuration"
+	}
 	var op provider
-	if err := rp.getJSON(ctx, strings.TrimSuffix(rp.c.Issuer, "/")+"/.well-known/openid-configuration", &op); err != nil {
+	body, err := rp.get(ctx, address)
+	if err == nil {
+		err = op.read(body)
+	}
+	if err != nil {
 		return fail(err)
 	}
 	if op.Issuer != rp.c.Issuer {
@@ -120,6 +159,15 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 	// a plain page on this machine.
 	if err := (Config{InsecureHTTP: true}).checkURL(op.Authorize); err != nil {
 		return fail(fmt.Errorf("authorization_endpoint: %w", err))
+	}
+	// We send refresh tokens and requests there.
+	if rp.c.checkURL(op.Revocation) != nil {
+		op.Revocation = ""
+	}
+	if op.NeedsPAR {
+		if err := rp.c.checkURL(op.PAR); err != nil {
+			return fail(fmt.Errorf("pushed_authorization_request_endpoint: %w", err))
+		}
 	}
 	// Signing out there is an extra: an address that will not do is none.
 	if (Config{InsecureHTTP: true}).checkURL(op.EndSession) != nil {
@@ -136,38 +184,30 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 	if len(op.PKCE) > 0 && !slices.Contains(op.PKCE, "S256") {
 		return fail(errors.New("it does not offer PKCE with S256"))
 	}
-	methods := []string{"client_secret_basic", "client_secret_post"}
-	if rp.c.ClientKey != nil {
-		methods = []string{"private_key_jwt"}
-	}
-	if len(op.Auth) > 0 && !slices.ContainsFunc(methods, func(m string) bool { return slices.Contains(op.Auth, m) }) {
-		return fail(fmt.Errorf("it does not offer %s", strings.Join(methods, " or ")))
+	if err := rp.offered(&op); err != nil {
+		return fail(err)
 	}
 	return &op, nil
 }
 
-// authStyle says where the client secret goes. It is never probed: a probe
-// burns the code.
-func (op *provider) authStyle() oauth2.AuthStyle {
-	if len(op.Auth) == 0 || slices.Contains(op.Auth, "client_secret_basic") {
-		return oauth2.AuthStyleInHeader
-	}
-	return oauth2.AuthStyleInParams
-}
-
 func (rp *RelyingParty) getJSON(ctx context.Context, address string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	body, err := rp.get(ctx, address)
 	if err != nil {
 		return broker.RedactedError(err)
 	}
-	status, body, err := rp.call(req)
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK {
-		return fmt.Errorf("status %d", status)
-	}
 	return json.Unmarshal(body, into)
+}
+
+func (rp *RelyingParty) get(ctx context.Context, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	status, body, err := rp.call(req)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d", status)
+	}
+	return body, err
 }
 
 // call sends a request and reads the answer, at most [maxAnswer] of it.

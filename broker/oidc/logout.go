@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -39,6 +40,9 @@ func logoutHint(raw string) broker.Secret {
 // POST from our page would come without the provider's SameSite cookies. Nil
 // when the provider offers none.
 func (rp *RelyingParty) BeginLogout(ctx context.Context, r broker.LogoutRequest) (*broker.Challenge, error) {
+	if !r.Tokens.RefreshToken.IsZero() {
+		rp.revoke(ctx, r.Tokens.RefreshToken)
+	}
 	if rp.c.NoLogout {
 		return nil, nil
 	}
@@ -62,6 +66,29 @@ func (rp *RelyingParty) BeginLogout(ctx context.Context, r broker.LogoutRequest)
 	}
 	u.RawQuery = q.Encode()
 	return &broker.Challenge{URL: u.String()}, nil
+}
+
+// revokeTime is how long a person waits for the provider to forget their tokens.
+const revokeTime = 5 * time.Second
+
+// revoke tells the provider that a refresh token is over (RFC 7009), where it
+// wants to know. The sign-out goes on whatever comes of it: here the token is
+// gone already.
+func (rp *RelyingParty) revoke(ctx context.Context, token broker.Secret) {
+	ctx, cancel := context.WithTimeout(ctx, revokeTime)
+	defer cancel()
+	trace := broker.TraceFrom(ctx)
+	op, err := rp.current(ctx)
+	if err != nil || op.Revocation == "" {
+		trace.Pass("oidc.revoke", "the provider names no revocation_endpoint: its refresh token ends by itself")
+		return
+	}
+	status, _, err := rp.post(ctx, op, op.Revocation, url.Values{"token": {token.Reveal()}, "token_type_hint": {"refresh_token"}})
+	if err != nil || status != http.StatusOK {
+		trace.Fail("oidc.revoke", "the refresh token was not revoked: status %d, %v", status, err)
+		return
+	}
+	trace.Pass("oidc.revoke", "the provider has ended the refresh token")
 }
 
 // FinishLogout checks that the browser comes back from our request: the state is

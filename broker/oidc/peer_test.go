@@ -42,8 +42,9 @@ func TestPeer(t *testing.T) {
 	party := func(t *testing.T, change func(*oidc.Config)) *oidc.RelyingParty {
 		c := oidc.Config{
 			ID: "panva", PublicURL: "http://localhost:18302", Issuer: discovery.Issuer, ClientID: "adapter",
-			ClientSecret: broker.NewSecret("only-for-tests: +/=&% adapter-0123456789"), Scopes: []string{"openid", "profile", "email", "groups"},
-			UserInfo: true, Offline: true, InsecureHTTP: true, HTTP: http.DefaultClient,
+			ClientSecret: broker.NewSecret("only-for-tests: +/=&% adapter-0123456789"), Scopes: []string{"openid", "profile", "email", "groups", "offline_access"},
+			Authorize: map[string]string{"prompt": "consent"}, // without which this provider gives no refresh token
+			UserInfo:  true, Offline: true, InsecureHTTP: true, HTTP: http.DefaultClient,
 		}
 		if change != nil {
 			change(&c)
@@ -63,7 +64,13 @@ func TestPeer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { reply(w, rp.JWKS()) }))
+		keys := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			b, err := rp.JWKS()
+			if err != nil {
+				t.Error(err)
+			}
+			_, _ = w.Write(b)
+		}))
 		_ = keys.Listener.Close()
 		keys.Listener = l
 		keys.Start()

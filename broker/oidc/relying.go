@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
-
-	gooidc "github.com/coreos/go-oidc/v3/oidc"
-	"golang.org/x/oauth2"
 
 	"github.com/rolegate/rolegate/broker"
 )
@@ -24,48 +20,6 @@ const (
 	// against the time of the request.
 	freshLogin = 10 * time.Minute
 )
-
-// Begin makes the authentication request (OpenID Connect core 3.1.2.1 with
-// RFC 7636). CodeUnavailable while discovery fails.
-func (rp *RelyingParty) Begin(ctx context.Context, r broker.AuthRequest) (broker.Challenge, error) {
-	op, err := rp.current(ctx)
-	if err != nil {
-		return broker.Challenge{}, err
-	}
-	opts := []oauth2.AuthCodeOption{gooidc.Nonce(r.Nonce), oauth2.S256ChallengeOption(r.CodeVerifier.Reveal())}
-	var prompt []string
-	maxAge := r.MaxAuthAge
-	if r.ForceAuthn {
-		prompt = append(prompt, "login")
-		if maxAge == 0 {
-			maxAge = freshLogin
-		}
-	}
-	if rp.c.Offline {
-		prompt = append(prompt, "consent") // OpenID Connect core 11: offline_access is given with consent
-	}
-	if len(prompt) > 0 {
-		opts = append(opts, oauth2.SetAuthURLParam("prompt", strings.Join(prompt, " ")))
-	}
-	if maxAge > 0 {
-		opts = append(opts, oauth2.SetAuthURLParam("max_age", fmt.Sprint(int64(maxAge/time.Second))))
-	}
-	if len(r.RequestedContext) > 0 {
-		opts = append(opts, oauth2.SetAuthURLParam("acr_values", strings.Join(r.RequestedContext, " ")))
-	}
-	return broker.Challenge{URL: rp.oauth(op).AuthCodeURL(r.State, opts...)}, nil
-}
-
-func (rp *RelyingParty) oauth(op *provider) *oauth2.Config {
-	c := &oauth2.Config{
-		ClientID: rp.c.ClientID, ClientSecret: rp.c.ClientSecret.Reveal(), RedirectURL: rp.callback, Scopes: rp.c.Scopes,
-		Endpoint: oauth2.Endpoint{AuthURL: op.Authorize, TokenURL: op.Token, AuthStyle: op.authStyle()},
-	}
-	if rp.c.ClientKey != nil {
-		c.Endpoint.AuthStyle = oauth2.AuthStyleInParams
-	}
-	return c
-}
 
 // refused is the answer to whatever does not verify.
 func (rp *RelyingParty) refused(cause error) error {
@@ -128,7 +82,11 @@ func (rp *RelyingParty) Finish(ctx context.Context, r broker.AuthRequest, form u
 	}
 	if rp.c.Offline {
 		auth.Tokens = broker.Tokens{IDToken: broker.NewSecret(id.raw), IDExpires: id.expires, RefreshToken: broker.NewSecret(tok.RefreshToken)}
-		trace.Pass("oidc.offline", "refresh token: %t", tok.RefreshToken != "")
+		lasts := "roles by the provider's own token last as long as it, as the provider gave no refresh token (see offline_access)"
+		if tok.RefreshToken != "" {
+			lasts = "with a refresh token"
+		}
+		trace.Pass("oidc.offline", "tokens are kept, %s", lasts)
 	}
 	trace.Pass("oidc.claims", "%d claims, acr %q, amr %q", len(all.claims), id.acr, id.claims["amr"])
 	return auth, nil

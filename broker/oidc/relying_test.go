@@ -55,7 +55,7 @@ func TestBegin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q := u.Query(); q.Get("prompt") != "login consent" || q.Get("scope") != "openid profile email offline_access" || q.Get("max_age") != "600" || q.Has("acr_values") {
+	if q := u.Query(); q.Get("prompt") != "login" || q.Get("scope") != "openid profile email" || q.Get("max_age") != "600" || q.Has("acr_values") {
 		t.Errorf("offline and afresh: %v", q)
 	}
 }

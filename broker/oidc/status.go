@@ -16,7 +16,7 @@ func (rp *RelyingParty) ProviderStatus() broker.ProviderStatus {
 
 // Setup lists what the provider has to be told about us.
 func (rp *RelyingParty) Setup() []broker.SetupValue {
-	return []broker.SetupValue{
+	out := []broker.SetupValue{
 		{Name: "Redirect URI (callback URL)", Value: rp.callback},
 		{Name: "Client ID (from the provider)", Value: rp.c.ClientID},
 		{Name: "Scopes", Value: strings.Join(rp.c.Scopes, " ")},
@@ -25,4 +25,9 @@ func (rp *RelyingParty) Setup() []broker.SetupValue {
 		{Name: "Sign-out redirect URI (post logout redirect URI)", Value: rp.gone},
 		{Name: "Back-channel logout URI", Value: strings.TrimSuffix(rp.callback, "/callback") + "/backchannel-logout"},
 	}
+	if rp.c.ClientKey != nil {
+		path := "/oidc/" + string(rp.c.ID) + "/jwks.json"
+		out = append(out, broker.SetupValue{Name: "JWKS URL (keys of rolegate, for private_key_jwt)", Value: rp.c.PublicURL + path, Path: path})
+	}
+	return out
 }

@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,9 +12,6 @@ import (
 	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/cryptosigner"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
 
 	"github.com/rolegate/rolegate/broker"
@@ -77,36 +73,6 @@ func (rp *RelyingParty) tokenError(err error) error {
 			Because(fmt.Errorf("oidc: %s: %w", rp.c.ID, cause))
 	}
 	return rp.refused(cause)
-}
-
-// clientAuth is the client assertion of private_key_jwt (RFC 7523 2.2), nothing
-// for a client with a secret. Its audience is the issuer alone: a token endpoint
-// that a lying provider names would make it good elsewhere.
-func (rp *RelyingParty) clientAuth(op *provider) ([]oauth2.AuthCodeOption, error) {
-	if rp.c.ClientKey == nil {
-		return nil, nil
-	}
-	alg, err := keyAlgorithm(rp.c.ClientKey.Public())
-	if err != nil {
-		return nil, fmt.Errorf("oidc: client key of %s: %w", rp.c.ID, err)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: cryptosigner.Opaque(rp.c.ClientKey)},
-		(&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", rp.c.ClientKeyID))
-	if err != nil {
-		return nil, fmt.Errorf("oidc: client key of %s: %w", rp.c.ID, err)
-	}
-	now := rp.c.Now()
-	assertion, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: rp.c.ClientID, Subject: rp.c.ClientID, Audience: jwt.Audience{op.Issuer}, ID: rand.Text(),
-		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Minute)),
-	}).Serialize()
-	if err != nil {
-		return nil, fmt.Errorf("oidc: client assertion of %s: %w", rp.c.ID, err)
-	}
-	return []oauth2.AuthCodeOption{
-		oauth2.SetAuthURLParam("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-		oauth2.SetAuthURLParam("client_assertion", assertion),
-	}, nil
 }
 
 // idToken is a verified ID token.

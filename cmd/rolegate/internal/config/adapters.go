@@ -50,7 +50,9 @@ func (c *Config) SAMLConfig(p IdentityProvider) (saml.Config, error) {
 func (c *Config) OIDCConfig(p IdentityProvider) oidc.Config {
 	o := p.OIDC
 	return oidc.Config{
-		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, Issuer: o.Issuer, ClientID: o.ClientID, Scopes: o.Scopes, UserInfo: o.UserInfo,
+		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, Issuer: o.Issuer, DiscoveryURL: o.DiscoveryURL, ClientID: o.ClientID,
+		ClientAuth: oidc.ClientAuth(o.ClientAuth), AudienceTokenEndpoint: o.AssertionFor == "token_endpoint",
+		Scopes: o.Scopes, Authorize: o.Authorize, UserInfo: o.UserInfo,
 		Offline: c.UsesIDPToken(), Algorithms: o.Algorithms, ClockSkew: time.Duration(o.ClockSkew), InsecureHTTP: o.InsecureHTTP,
 		NoLogout: o.Logout != nil && !*o.Logout,
 	}
@@ -145,7 +147,8 @@ func samlPlaces() map[string]string {
 
 func oidcPlaces() map[string]string {
 	return map[string]string{
-		"ID": "id", "PublicURL": "/public_url", "Issuer": "oidc.issuer", "ClientID": "oidc.client_id", "Scopes": "oidc.scopes",
+		"ID": "id", "PublicURL": "/public_url", "Issuer": "oidc.issuer", "DiscoveryURL": "oidc.discovery_url", "ClientID": "oidc.client_id",
+		"ClientAuth": "oidc.client_auth", "AudienceTokenEndpoint": "oidc.assertion_audience", "Authorize": "oidc.authorize", "Scopes": "oidc.scopes",
 		"UserInfo": "oidc.userinfo", "Offline": "/roles", "Algorithms": "oidc.algorithms", "Algorithms[*]": "oidc.algorithms[*]",
 		"ClockSkew": "oidc.clock_skew", "InsecureHTTP": "oidc.insecure_http", "NoLogout": "oidc.logout",
 	}

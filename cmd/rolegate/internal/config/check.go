@@ -275,12 +275,20 @@ func (c *checker) oidc(at string, p IdentityProvider) {
 			ways++
 		}
 	}
+	oneOf(c.bad, at+".oidc.assertion_audience", o.AssertionFor, "issuer", "token_endpoint")
 	key := at + ".oidc.client_secret"
+	switch {
+	case o.ClientAuth == "none" && ways != 0:
+		c.bad(at+".oidc", "client_auth none is for a client that has no secret and no key")
+	case o.ClientAuth == "private_key_jwt" && !o.PrivateKeyJWT, o.PrivateKeyJWT && o.ClientAuth != "" && o.ClientAuth != "private_key_jwt":
+		c.bad(at+".oidc", "client_auth private_key_jwt and private_key_jwt: true go together")
+	case o.ClientAuth != "none" && ways != 1:
+		c.bad(at+".oidc", "one of client_secret_file, client_secret (env:NAME) and private_key_jwt is needed")
+	}
 	switch {
 	case o.ClientSecret != "" && !strings.HasPrefix(o.ClientSecret, "env:"):
 		c.bad(key, "a secret does not belong in this file: write env:NAME, or use client_secret_file")
-	case ways != 1:
-		c.bad(at+".oidc", "one of client_secret_file, client_secret (env:NAME) and private_key_jwt is needed")
+	case ways != 1: // it was said
 	case o.ClientSecretFile != "":
 		c.secretFile(key+"_file", o.ClientSecretFile)
 	case o.ClientSecret != "" && !c.detached:

@@ -24,7 +24,7 @@ func TestPlaces(t *testing.T) {
 		ours   string // what is not in the file
 	}{
 		{"saml", reflect.TypeFor[saml.Config](), samlPlaces(), "MaxNodes Signing Decryption HTTP Now"},
-		{"oidc", reflect.TypeFor[oidc.Config](), oidcPlaces(), "ClientSecret ClientKey ClientKeyID HTTP Now"},
+		{"oidc", reflect.TypeFor[oidc.Config](), oidcPlaces(), "ClientSecret ClientKey ClientKeyID ClientKeys HTTP Now"},
 		{"issuer", reflect.TypeFor[issuer.Config](), issuerPlaces(), "Keys Now Rand"},
 		{"federation", reflect.TypeFor[federation.Config](), federationPlaces(), "HTTP Version"},
 		{"mfa", reflect.TypeFor[mfa.Config](), passkeysPlaces(), ""},

@@ -133,16 +133,22 @@ type SAML struct {
 // OIDC is our relying-party side.
 type OIDC struct {
 	Issuer           string   `yaml:"issuer" jsonschema:"required"`
+	DiscoveryURL     string   `yaml:"discovery_url,omitempty" jsonschema_description:"Where the discovery document is, if not at ISSUER/.well-known/openid-configuration. Default there."`
 	ClientID         string   `yaml:"client_id" jsonschema:"required"`
 	ClientSecretFile string   `yaml:"client_secret_file,omitempty"`
 	ClientSecret     string   `yaml:"client_secret,omitempty" jsonschema:"pattern=^env:" jsonschema_description:"env:NAME of an environment variable; never the secret itself."`
-	PrivateKeyJWT    bool     `yaml:"private_key_jwt,omitempty" jsonschema_description:"Authenticate with the sp-signing key instead of a secret."`
-	Scopes           []string `yaml:"scopes,omitempty"`
-	UserInfo         bool     `yaml:"userinfo,omitempty"`
-	Algorithms       []string `yaml:"algorithms,omitempty"`
-	ClockSkew        Duration `yaml:"clock_skew,omitempty"`
-	Logout           *bool    `yaml:"logout,omitempty" jsonschema_description:"Sign out at the provider too when a person signs out here, where discovery names an end_session_endpoint. Default true."`
-	InsecureHTTP     bool     `yaml:"insecure_http,omitempty" jsonschema_description:"Take an issuer over plain http."`
+	PrivateKeyJWT    bool     `yaml:"private_key_jwt,omitempty" jsonschema_description:"Authenticate with the sp-signing key instead of a secret; its public half is at /oidc/ID/jwks.json."`
+	ClientAuth       string   `yaml:"client_auth,omitempty" jsonschema:"enum=client_secret_basic,enum=client_secret_post,enum=client_secret_jwt,enum=private_key_jwt,enum=none" jsonschema_description:"How rolegate proves who it is. Default: by the key with private_key_jwt, else what the provider offers for a secret. none: a public client, by PKCE alone."`
+	AssertionFor     string   `yaml:"assertion_audience,omitempty" jsonschema:"enum=issuer,enum=token_endpoint" jsonschema_description:"Whom signed proofs of rolegate are made out to, default issuer."`
+	Scopes           []string `yaml:"scopes,omitempty" jsonschema_description:"Default openid, profile and email. offline_access is asked for only if it is in the list."`
+
+	Authorize map[string]string `yaml:"authorize,omitempty" jsonschema_description:"Further parameters of the authentication request, like access_type: offline or prompt: consent."`
+
+	UserInfo     bool     `yaml:"userinfo,omitempty"`
+	Algorithms   []string `yaml:"algorithms,omitempty"`
+	ClockSkew    Duration `yaml:"clock_skew,omitempty"`
+	Logout       *bool    `yaml:"logout,omitempty" jsonschema_description:"Sign out at the provider too when a person signs out here, where discovery names an end_session_endpoint. Default true."`
+	InsecureHTTP bool     `yaml:"insecure_http,omitempty" jsonschema_description:"Take an issuer over plain http."`
 }
 
 // Identity holds CEL expressions over claims and subject.

@@ -66,7 +66,7 @@ func adapterSum(c *config.Config, p config.IdentityProvider) (string, error) {
 	switch {
 	case p.SAML != nil:
 		err = errors.Join(err, read(p.SAML.MetadataCertificateFile))
-	case !p.OIDC.PrivateKeyJWT:
+	case !p.OIDC.PrivateKeyJWT && p.OIDC.ClientAuth != "none":
 		secret, secretErr := c.ClientSecret(p.OIDC)
 		err = errors.Join(err, secretErr)
 		files = append(files, secret.Hash())

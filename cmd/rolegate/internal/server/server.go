@@ -135,13 +135,17 @@ func (s *Server) wire(c *config.Config, keys *issuer.Keys, o Options) error {
 	for id, sp := range s.SAML {
 		metadata[id] = sp
 	}
+	clientKeys := map[broker.ProviderID]idp.KeySource{}
+	for id, rp := range s.OIDC {
+		clientKeys[id] = rp
+	}
 	var destinations []portal.Destination
 	for _, d := range federation.Services() {
 		destinations = append(destinations, portal.Destination(d))
 	}
 	s.Handler, err = web.New(web.Config{
 		SignIn: u.signIn, Access: u.access, Logout: u.logout, Factors: u.factor, Programs: u.program, Journal: u.journal,
-		Favourites: u.favourites, Book: u.book, Admin: u.admin, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata,
+		Favourites: u.favourites, Book: u.book, Admin: u.admin, Health: s.health(c, keys, aws, o), Simulate: simulate(c), SAML: metadata, OIDC: clientKeys,
 		Documents: idp.Documents{Metadata: s.Issuer.Metadata, Discovery: s.Issuer.Discovery, JWKS: s.Issuer.JWKS},
 		PublicURL: pages.PublicURL, Destinations: destinations, AWSOrigins: pages.AWSOrigins, IdPOrigins: pages.IdPOrigins,
 		Ready: s.ready, Observe: o.Metrics.Request, Logger: o.Logger, TrustedProxies: pages.TrustedProxies, Now: o.Now,
@@ -220,11 +224,17 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 func newOIDC(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o Options) (*oidc.RelyingParty, error) {
 	oc := c.OIDCConfig(p)
 	oc.Now = o.Now
-	oc.HTTP = outbound.New(outbound.Options{Configured: []string{oc.Issuer}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots})
-	if p.OIDC.PrivateKeyJWT {
+	oc.HTTP = outbound.New(outbound.Options{
+		Configured: []string{oc.Issuer, oc.DiscoveryURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots,
+	})
+	switch {
+	case p.OIDC.PrivateKeyJWT:
 		key := keys.Active(issuer.SPSigning)
 		oc.ClientKey, oc.ClientKeyID = key.Signer(), key.ID
-	} else {
+		for _, k := range keys.Published(issuer.SPSigning) {
+			oc.ClientKeys = append(oc.ClientKeys, oidc.PublicKey{ID: k.ID, Key: k.Signer().Public()})
+		}
+	case oc.ClientAuth != oidc.AuthNone:
 		secret, err := c.ClientSecret(p.OIDC)
 		if err != nil {
 			return nil, fmt.Errorf("server: client secret of %s: %w", p.ID, err)
