@@ -164,12 +164,13 @@ func (c *assume) tokenClaims(t tokenClaims, p OIDCProvider) error {
 	if !single {
 		var list []string
 		if json.Unmarshal(t.Audience, &list) == nil && len(list) > 0 {
-			audience = list[0]
+			audience, single = list[0], len(list) == 1
 		}
 	}
 	err := first(
 		c.a.need("web.subject", len(t.Subject) >= 6 && len(t.Subject) <= 255, invalidToken("sub has 6 to 255 characters")),
-		c.a.need("web.audience", single && slices.Contains(p.ClientIDs, audience), invalidToken("Incorrect token audience")),
+		c.a.need("web.single_audience", single, invalidToken("Incorrect token audience")),
+		c.a.need("web.audience", slices.Contains(p.ClientIDs, audience), invalidToken("Incorrect token audience")),
 		c.a.need("web.authorized_party", t.Party == "" || t.Party == audience, invalidToken("Incorrect token audience")),
 	)
 	if err != nil {

@@ -80,6 +80,10 @@ func TestWebIdentity(t *testing.T) {
 	if err := r.webIdentity(nil); err != nil {
 		t.Fatal(err)
 	}
+	// As in the tokens that EKS gives to service accounts, and Hydra to anybody.
+	if err := r.webIdentity(func(k *token) { k.claims["aud"] = []string{"sts.amazonaws.com"} }); err != nil {
+		t.Errorf("a list of one audience: %v", err)
+	}
 }
 
 // TestEffectiveDuration ensures that the shortest limit wins (facts 21).

@@ -52,7 +52,7 @@ var behaviours = []behaviour{
 	{"Web identity: algorithm, key and signature", "web.algorithm web.discovery web.key_count web.key web.signature", "TestKeyAndAlgorithmBelongTogether"},
 	{"Web identity: issuer exactly registered", "web.provider", ""},
 	{"Web identity: times", "web.timestamps web.expiry web.issued_at", ""},
-	{"Web identity: subject and audience", "web.subject web.audience web.authorized_party", ""},
+	{"Web identity: subject and audience", "web.subject web.single_audience web.audience web.authorized_party", ""},
 	{"Web identity: tags claim", "web.tags", ""},
 	{"Federation: method and Action", "signin.method signin.action", ""},
 	{"Federation: Session is three fields of issued credentials", "signin.session signin.credentials signin.expired", ""},
