@@ -48,7 +48,7 @@ func presets() map[string]preset {
 		// has to be set up in the realm.
 		"keycloak": {
 			oidc: &broker.MFAPolicy{ACR: one("2")},
-			why:  "Keycloak's SAML answers do not say how somebody signed in: use OpenID Connect, list what a mapper of yours sends under claims, or set own_factor",
+			why:  "Keycloak's SAML answers name the level of a sign-in as you did in the ACR to LoA mapping: list that under authn_context, use OpenID Connect, or set own_factor",
 		},
 		"google": {why: "Google does not say whether a second factor was used: set own_factor to allowed or required"},
 	}

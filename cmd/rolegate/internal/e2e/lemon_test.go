@@ -37,6 +37,7 @@ identity_providers:
     mfa: {authn_context: ['urn:oasis:names:tc:SAML:2.0:ac:classes:TLSClient']}
   - id: lemon-oidc
     name: LemonLDAP by OpenID Connect
+    insecure_unverified_email: true
     oidc: {issuer: "%[2]s", client_id: broker, client_secret: "env:LEMON", scopes: [openid, profile, email, groups], insecure_http: true}
     identity: {username: 'claims.preferred_username[0]', email: 'claims.email[0]', groups: 'claims.groups'}
     mfa: {acr: [loa-5]}

@@ -48,7 +48,7 @@ roles:
 rules:
   - {name: by convention, pattern: '^aws-(?P<account>[a-z]+)-(?P<role>[a-z]+)$'}
   - {name: look, groups: [aws-prod-admin], accounts: [prod], roles: [readonly]}
-role_session: {name: 'identity.email', source_identity: 'identity.username'}
+role_session: {source_identity: 'identity.username'}
 insecure_aws_endpoints: {sts: %q, signin: %q, console: %q}
 `
 
