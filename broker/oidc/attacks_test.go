@@ -186,6 +186,16 @@ func TestRefuses(t *testing.T) {
 		{name: "userinfo that is a list", op: func(p *op) { p.userinfoRaw = `["alice-1"]` }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo followed by more", op: func(p *op) { p.userinfoRaw = `{"sub":"alice-1"} {"groups":["admin"]}` }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo nested for ever", op: func(p *op) { p.userinfoRaw = `{"sub":"alice-1","x":` + strings.Repeat("[", 100000) }, config: func(c *oidc.Config) { c.UserInfo = true }},
+		{name: "signed userinfo by another key", op: func(p *op) {
+			p.userinfoRaw = (&op{key: jose.SigningKey{Algorithm: jose.RS256, Key: rsaKey2()}, keyID: "k1"}).sign(map[string]any{"iss": p.URL, "aud": "rolegate", "sub": "alice-1"})
+		}, config: func(c *oidc.Config) { c.UserInfo = true }},
+		{name: "signed userinfo for somebody else", op: func(p *op) {
+			p.userinfoRaw = p.sign(map[string]any{"iss": p.URL, "aud": "other", "sub": "alice-1"})
+		}, config: func(c *oidc.Config) { c.UserInfo = true }},
+		{name: "signed userinfo of nobody", op: func(p *op) { p.userinfoRaw = p.sign(map[string]any{"sub": "alice-1"}) }, config: func(c *oidc.Config) { c.UserInfo = true }},
+		{name: "unsigned userinfo as a token", op: func(p *op) {
+			p.userinfoRaw = b64(map[string]any{"alg": "none"}) + "." + b64(map[string]any{"iss": p.URL, "aud": "rolegate", "sub": "alice-1"}) + "."
+		}, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "userinfo refuses", op: func(p *op) { p.token = map[string]any{"access_token": "other"} }, config: func(c *oidc.Config) { c.UserInfo = true }},
 		{name: "max_age asked, no auth_time", op: claim("auth_time", nil), req: func(r *broker.AuthRequest) { r.MaxAuthAge = time.Minute }},
 		{name: "max_age asked, older", op: from("auth_time", -time.Hour), req: func(r *broker.AuthRequest) { r.MaxAuthAge = time.Minute }},

@@ -23,7 +23,7 @@ const retryAfter = 5 * time.Second
 type provider struct {
 	Issuer, Authorize, Token, UserInfo, Keys, EndSession, Revocation, PAR string
 	Responses, Auth, PKCE, Scopes                                         []string
-	IssParameter, NeedsPAR                                                bool
+	IssParameter, NeedsPAR, NeedsJAR                                      bool
 }
 
 // read takes the members by their exact names. What has an odd type says
@@ -56,6 +56,7 @@ func (op *provider) read(body []byte) error {
 	}
 	for name, into := range map[string]*bool{
 		"authorization_response_iss_parameter_supported": &op.IssParameter, "require_pushed_authorization_requests": &op.NeedsPAR,
+		"require_signed_request_object": &op.NeedsJAR,
 	} {
 		raw, there := members[name]
 		if there && json.Unmarshal(raw, into) != nil { // it asks for more, and in doubt it does
@@ -163,6 +164,9 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 	// We send refresh tokens and requests there.
 	if rp.c.checkURL(op.Revocation) != nil {
 		op.Revocation = ""
+	}
+	if op.NeedsJAR {
+		return fail(errors.New("it wants signed request objects (RFC 9101), which rolegate does not send"))
 	}
 	if op.NeedsPAR {
 		if err := rp.c.checkURL(op.PAR); err != nil {

@@ -63,6 +63,7 @@ func TestUnavailable(t *testing.T) {
 		"javascript sign-in page":    lie("authorization_endpoint", "javascript:alert(1)"),
 		"sign-in page with a user":   lie("authorization_endpoint", "https://corp@evil.example/auth"),
 		"no code flow":               lie("response_types_supported", []string{"id_token"}),
+		"signed requests wanted":     lie("require_signed_request_object", true),
 		"no S256":                    lie("code_challenge_methods_supported", []string{"plain"}),
 		"no way to prove who we are": lie("token_endpoint_auth_methods_supported", []string{"tls_client_auth"}),
 	} {

@@ -74,6 +74,9 @@ func TestAccepts(t *testing.T) {
 		}, nil, nil},
 		{"private_key_jwt", nil, func(c *oidc.Config) { c.ClientSecret, c.ClientKey, c.ClientKeyID = broker.Secret{}, rsaKey2(), "ck" }, nil},
 		{"userinfo", nil, func(c *oidc.Config) { c.UserInfo = true }, nil},
+		{"signed userinfo", func(p *op) {
+			p.userinfoRaw = p.sign(map[string]any{"iss": p.URL, "aud": "rolegate", "sub": "alice-1", "department": "ops", "only_userinfo": map[string]any{"list": []string{"a", "b"}}})
+		}, func(c *oidc.Config) { c.UserInfo = true }, nil},
 		{"no kid, one key", func(p *op) { p.keyID = "" }, nil, nil},
 		{"no kid, several keys", func(p *op) {
 			p.keyID = ""
@@ -164,7 +167,7 @@ func TestAccepts(t *testing.T) {
 				if sent.Get("client_secret") != "planted secret/+" {
 					t.Errorf("%v", sent)
 				}
-			case "userinfo":
+			case "userinfo", "signed userinfo":
 				if got.Claims.First("department") != "ops" || got.Claims["only_userinfo.list"][1] != "b" {
 					t.Errorf("%v", got.Claims)
 				}

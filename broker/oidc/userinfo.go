@@ -67,6 +67,31 @@ func (s sent) said() (n int, text string) {
 	return len(parts), strings.Join(parts, ", ")
 }
 
+// signedUserInfo returns what a signed answer says (OpenID Connect core 5.3.2),
+// which is not JSON but a JWT, and another one as it is.
+func (rp *RelyingParty) signedUserInfo(ctx context.Context, body []byte) ([]byte, error) {
+	raw := strings.TrimSpace(string(body))
+	if strings.HasPrefix(raw, "{") || strings.Count(raw, ".") != 2 {
+		return body, nil
+	}
+	payload, err := rp.keys.verify(ctx, raw, typeID)
+	if errors.Is(err, errFetch) {
+		return nil, rp.unavailable(err)
+	}
+	if err != nil {
+		return nil, rp.refused(fmt.Errorf("userinfo: %w", err))
+	}
+	claims, odd, err := flatten(payload)
+	if err != nil {
+		return nil, rp.refused(fmt.Errorf("userinfo: %w", err))
+	}
+	issuer, err := one(claims, "iss")
+	if err != nil || issuer != rp.c.Issuer || !slices.Contains(claims["aud"], rp.c.ClientID) || odd["aud"] != "" {
+		return nil, rp.refused(errors.New("userinfo: signed by the provider, and not for us"))
+	}
+	return payload, nil
+}
+
 // withUserInfo lays the userinfo claims under the token's (OpenID Connect core
 // 5.3): userinfo adds, the signed token wins.
 func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oauth2.Token, id idToken) (sent, error) {
@@ -83,6 +108,9 @@ func (rp *RelyingParty) withUserInfo(ctx context.Context, op *provider, tok *oau
 		return sent{}, rp.refused(fmt.Errorf("userinfo: status %d", status))
 	case status != http.StatusOK:
 		return sent{}, rp.unavailable(fmt.Errorf("userinfo: status %d", status))
+	}
+	if body, err = rp.signedUserInfo(ctx, body); err != nil {
+		return sent{}, err
 	}
 	var out sent
 	if out.claims, out.odd, err = flatten(body); err != nil {

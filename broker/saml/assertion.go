@@ -211,7 +211,7 @@ func (c *check) confirmation(conf *etree.Element) (time.Time, error) {
 	switch {
 	case hasAttr(data, "NotBefore"):
 		return time.Time{}, errors.New("the confirmation has a NotBefore")
-	case attr(data, "Recipient") != c.sp.acs:
+	case collapse(attr(data, "Recipient")) != c.sp.acs:
 		return time.Time{}, fmt.Errorf("the confirmation is for %.200q and not for %q", attr(data, "Recipient"), c.sp.acs)
 	}
 	if err := c.answers(data, "confirmation"); err != nil {

@@ -128,7 +128,7 @@ func attributeValues(at *etree.Element) ([]string, error) {
 			return nil, errors.New("XML")
 		}
 		// eduPersonTargetedID and its like wrap one NameID.
-		if inner := v.ChildElements(); len(inner) == 1 && inner[0].Tag == "NameID" && inner[0].NamespaceURI() == nsAssertion {
+		if inner := v.ChildElements(); len(inner) == 1 && inner[0].Tag == "NameID" && inner[0].NamespaceURI() == nsAssertion && collapse(leafText(v)) == "" {
 			v = inner[0]
 		}
 		s, err := text(v)

@@ -11,7 +11,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/beevik/etree"
 )
@@ -169,10 +168,9 @@ func bareKey(v *etree.Element) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*x509.Certificate{{
-		Raw: info, RawSubjectPublicKeyInfo: info, PublicKey: key, PublicKeyAlgorithm: x509.RSA,
-		NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
-	}}, nil
+	c := &x509.Certificate{Raw: info, RawSubjectPublicKeyInfo: info, PublicKey: key, PublicKeyAlgorithm: x509.RSA}
+	c.NotBefore, c.NotAfter = endlessLife()
+	return []*x509.Certificate{c}, nil
 }
 
 func strong(c *x509.Certificate) bool {

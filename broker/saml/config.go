@@ -51,6 +51,7 @@ type Config struct {
 	SignRequests        bool
 	WantEncrypted       bool    // refuse plain assertions
 	IDPInitiated        bool    // also take answers to no request
+	InsecureExpired     bool    // take signatures by certificates that have ended, or not begun
 	InsecureAllowCBC    bool    // also decrypt AES-CBC, which is malleable
 	TrustInstant        bool    // AuthnInstant is when the person signed in, also where that was not asked for
 	Binding             Binding // default: what the metadata offers, redirect first

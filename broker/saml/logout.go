@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
@@ -179,9 +178,12 @@ func (c *check) notice(root *etree.Element, relay string) (broker.LogoutNotice, 
 			return n, fmt.Errorf("it ended at %s", stamp(end))
 		}
 	}
-	name, err := one(root, "NameID")
-	if err != nil {
-		return n, err
+	name := c.decryptedID(root)
+	if name == nil {
+		var err error
+		if name, err = one(root, "NameID"); err != nil {
+			return n, err
+		}
 	}
 	id, err := leaf(name)
 	if err != nil || id == "" {
@@ -260,7 +262,7 @@ func (c *check) logout(m broker.LogoutMessage, field string, root xml.Name) (*et
 	if !idValue.MatchString(attr(el, "ID")) {
 		return nil, "", fmt.Errorf("the ID %.80q", attr(el, "ID"))
 	}
-	if d := attr(el, "Destination"); d != c.sp.slo {
+	if d := collapse(attr(el, "Destination")); d != c.sp.slo {
 		return nil, "", fmt.Errorf("it is meant for %.200q and not for %q", d, c.sp.slo)
 	}
 	if err := c.issuer(child(el, nsAssertion, "Issuer")); err != nil {
@@ -287,7 +289,7 @@ func (c *check) fromPost(form url.Values, field string, root xml.Name) (*etree.E
 	if len(form[field][0]) > 2*maxLogoutMessage {
 		return nil, "", fmt.Errorf("a message of %d bytes", len(form[field][0]))
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(form[field][0])
+	raw, err := unfold(form[field][0])
 	if err != nil {
 		return nil, "", errors.New("the message is not base64")
 	}
@@ -295,7 +297,7 @@ func (c *check) fromPost(form url.Values, field string, root xml.Name) (*etree.E
 	if err != nil {
 		return nil, "", err
 	}
-	good, err := verifyElement(el, c.idp.certificates, c.now)
+	good, err := verifyElement(el, c.idp.keys, c.now)
 	return good, form.Get("RelayState"), err
 }
 
@@ -338,7 +340,7 @@ func (c *check) fromRedirect(query, field string, root xml.Name) (*etree.Element
 	if err := c.querySignature(signed, value["SigAlg"], value["Signature"]); err != nil {
 		return nil, "", err
 	}
-	deflated, err := base64.StdEncoding.DecodeString(value[field])
+	deflated, err := unfold(value[field])
 	if err != nil {
 		return nil, "", errors.New("the message is not base64")
 	}
@@ -359,11 +361,11 @@ func (c *check) querySignature(signed, method, signature string) error {
 	if !ok {
 		return fmt.Errorf("signature algorithm %.80q", method)
 	}
-	sig, err := base64.StdEncoding.DecodeString(signature)
+	sig, err := unfold(signature)
 	if err != nil {
 		return errors.New("the signature is not base64")
 	}
-	for _, cert := range c.idp.certificates {
+	for _, cert := range c.idp.keys {
 		v := sig
 		if key, ok := cert.PublicKey.(*ecdsa.PublicKey); ok {
 			v = ecdsaASN1(key, sig)

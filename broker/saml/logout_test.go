@@ -203,6 +203,15 @@ func TestReceivesLogout(t *testing.T) {
 			f.change = func(el *etree.Element) { el.RemoveChild(el.FindElement("./SessionIndex")) }
 		}, alice("")},
 		{"with an end to come", func(f *farewell) { f.change = setAttr("NotOnOrAfter", at(time.Minute)) }, alice("s1")},
+		{"an EncryptedID", func(f *farewell) {
+			f.change = func(el *etree.Element) {
+				n := nameOf(el)
+				el.InsertChildAt(n.Index(), encryptedAs("EncryptedID", n))
+				el.RemoveChild(n)
+			}
+		}, alice("s1")},
+		{"an instant without a zone", func(f *farewell) { f.change = setAttr("IssueInstant", strings.TrimSuffix(at(0), "Z")) }, alice("s1")},
+		{"white space round the Destination", func(f *farewell) { f.change = setAttr("Destination", " "+slo+"\n") }, alice("s1")},
 		{"no RelayState", func(f *farewell) { f.relay = "" }, alice("s1")},
 		{"a RelayState that is an address", func(f *farewell) { f.relay = "https://idp.example.com/?a=b&c=d " + strings.Repeat("x", 200) }, alice("s1")},
 		{"a clock a minute ahead", func(f *farewell) { f.change = setAttr("IssueInstant", at(time.Minute)) }, alice("s1")},

@@ -36,7 +36,8 @@ const (
 type idp struct {
 	entityID     string
 	certificates []*x509.Certificate
-	leftOut      []string // what could not be used, for the trace
+	keys         []*x509.Certificate // what signatures are verified with: the same, or without their ends
+	leftOut      []string            // what could not be used, for the trace
 	redirect     string
 	post         string
 	logout       endpoint
@@ -289,7 +290,21 @@ func (sp *ServiceProvider) role(d *etree.Element, l life, out *idp) error {
 	if out.certificates, out.leftOut = keys.certificates, keys.leftOut; len(keys.certificates) == 0 {
 		return fmt.Errorf("no signing certificate that can be used (%s)", strings.Join(append(keys.leftOut, "no other"), "; "))
 	}
+	out.keys = out.certificates
+	if sp.c.InsecureExpired {
+		out.keys = nil
+		for _, c := range out.certificates {
+			endless := *c
+			endless.NotBefore, endless.NotAfter = endlessLife()
+			out.keys = append(out.keys, &endless)
+		}
+	}
 	return sp.endpoints(d, out)
+}
+
+// endlessLife is that of a key of which no certificate says an end.
+func endlessLife() (from, until time.Time) {
+	return time.Unix(0, 0), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 }
 
 // endpoints takes of each binding the first address that can be used.

@@ -239,6 +239,26 @@ func TestExpiredCertificate(t *testing.T) {
 	}
 }
 
+// TestExpiredCertificateTaken ensures the way out for the day on which a
+// provider's certificate has ended: it is the key that counts then.
+func TestExpiredCertificateTaken(t *testing.T) {
+	old := expired(idpKey2().Key)
+	sp := newSP(t, metadata(idpKey(), old), func(c *saml.Config) { c.InsecureExpired = true })
+	a := good()
+	a.signAssertion = &old
+	if _, err := sp.Finish(t.Context(), request(), form(a.build(t))); err != nil {
+		t.Error(err)
+	}
+	if c := sp.Status().Certificates; len(c) != 2 || !c[1].NotAfter.Equal(old.Certificate.NotAfter) {
+		t.Error("the end of the certificate is not shown")
+	}
+	evil := evilKey()
+	a.signAssertion = &evil
+	if _, err := sp.Finish(t.Context(), request(), form(a.build(t))); broker.CodeOf(err) != broker.CodeUnauthenticated {
+		t.Errorf("another key: %v", err)
+	}
+}
+
 // TestEncryptionCertificate ensures that a certificate that is for encryption
 // does not sign.
 func TestEncryptionCertificate(t *testing.T) {

@@ -40,6 +40,8 @@ func oddities() []variety {
 		// Attributes that nobody uses.
 		{name: "XML in a value", answer: value(`<x xmlns="urn:x">y</x>`), want: odd("photo", "XML")},
 		{name: "two NameIDs in a value", answer: value(`<saml:NameID>a</saml:NameID><saml:NameID>b</saml:NameID>`), want: odd("photo", "XML")},
+		{name: "text beside a NameID in a value", answer: value(`admin<saml:NameID>a</saml:NameID>`), want: odd("photo", "XML")},
+		{name: "white space round a NameID in a value", answer: value("\n  <saml:NameID>a</saml:NameID>\n")},
 		{name: "text round XML in a value", answer: value(`a<b xmlns="urn:x"/>c`), want: odd("photo", "XML")},
 		{name: "something else than values in an attribute", answer: photo(`<x xmlns="urn:x"/>`), want: odd("photo", "XML")},
 		{name: "a value that is long", answer: value(strings.Repeat("x", 5000)), want: odd("photo", "longer than 4096 bytes")},
@@ -117,6 +119,13 @@ func oddities() []variety {
 			wrong.FindElement("./SubjectConfirmationData").CreateAttr("Recipient", "https://other.example/acs")
 			conf.Parent().InsertChildAt(conf.Index(), wrong)
 		})},
+
+		{name: "white space round Recipient and Destination", answer: func(a *answer) {
+			a.before = func(r, as *etree.Element) {
+				r.CreateAttr("Destination", "\n "+acs+" ")
+				as.FindElement(".//SubjectConfirmationData").CreateAttr("Recipient", " "+acs+"\n")
+			}
+		}},
 
 		// Times.
 		{name: "instants without a zone", answer: func(a *answer) {

@@ -150,16 +150,19 @@ func (c *check) decode(form url.Values) ([]byte, error) {
 	case len(values[0]) > c.sp.c.MaxResponse:
 		return nil, fmt.Errorf("a response of %d bytes, %d are taken", len(values[0]), c.sp.c.MaxResponse)
 	}
-	// White space is legal in the field (bindings 3.5.4, RFC 2045 6.8), and
-	// nothing else besides base64.
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.FieldsFunc(values[0], whiteSpace), ""))
+	raw, err := unfold(values[0])
 	if err != nil {
 		return nil, errors.New("the response is not base64")
 	}
 	return raw, nil
 }
 
-func whiteSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }
+// unfold decodes the base64 of a message. White space is legal in it (bindings
+// 3.4.4.1 and 3.5.4, RFC 2045 6.8), and nothing else besides base64.
+func unfold(s string) ([]byte, error) {
+	white := func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }
+	return base64.StdEncoding.Strict().DecodeString(strings.Join(strings.FieldsFunc(s, white), ""))
+}
 
 func (c *check) parse(raw []byte) (root *etree.Element, err error) {
 	defer recovered(&err)
@@ -184,7 +187,7 @@ func (c *check) envelope(root *etree.Element, signed bool) error {
 	if err := c.answers(root, "response"); err != nil {
 		return err
 	}
-	if d := attr(root, "Destination"); d != c.sp.acs && (signed || hasAttr(root, "Destination")) {
+	if d := collapse(attr(root, "Destination")); d != c.sp.acs && (signed || hasAttr(root, "Destination")) {
 		return fmt.Errorf("the response is meant for %.200q and not for %q", d, c.sp.acs)
 	}
 	if is := child(root, nsAssertion, "Issuer"); is != nil || signed {
@@ -280,7 +283,7 @@ func (c *check) verified(root *etree.Element) (*etree.Element, error) {
 	c.step = "saml.signature.response"
 	switch {
 	case responseSigned:
-		good, err := verifyElement(root, c.idp.certificates, c.now)
+		good, err := verifyElement(root, c.idp.keys, c.now)
 		if err != nil {
 			return nil, fmt.Errorf("signature of the response: %w", err)
 		}
@@ -309,7 +312,7 @@ func (c *check) verified(root *etree.Element) (*etree.Element, error) {
 		// lack declarations that the inner signature is over (a PrefixList).
 		assertion = child(root, nsAssertion, "Assertion")
 	}
-	good, err := verifyElement(assertion, c.idp.certificates, c.now)
+	good, err := verifyElement(assertion, c.idp.keys, c.now)
 	if err != nil {
 		return nil, fmt.Errorf("signature of the assertion: %w", err)
 	}

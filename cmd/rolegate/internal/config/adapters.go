@@ -26,7 +26,8 @@ func (c *Config) SAMLConfig(p IdentityProvider) (saml.Config, error) {
 	out := saml.Config{
 		ID: broker.ProviderID(p.ID), PublicURL: c.PublicURL, MetadataURL: s.MetadataURL, MetadataFile: c.Path(s.MetadataFile),
 		IDPEntityID: s.EntityID, SignRequests: s.SignRequests == nil || *s.SignRequests, WantEncrypted: s.WantEncrypted,
-		IDPInitiated: s.IDPInitiated, TrustInstant: s.TrustAuthnInstant, InsecureAllowCBC: s.InsecureAllowCBC, Binding: saml.Binding(s.Binding),
+		IDPInitiated: s.IDPInitiated, TrustInstant: s.TrustAuthnInstant, InsecureAllowCBC: s.InsecureAllowCBC, InsecureExpired: s.InsecureExpired,
+		Binding:   saml.Binding(s.Binding),
 		Signature: saml.SignaturePolicy(s.Signature), ClockSkew: time.Duration(s.ClockSkew), MaxResponse: s.MaxResponse,
 		NoLogout: s.Logout != nil && !*s.Logout,
 	}
@@ -139,7 +140,8 @@ func samlPlaces() map[string]string {
 	return map[string]string{
 		"": "saml", "ID": "id", "PublicURL": "/public_url", "MetadataURL": "saml.metadata_url", "MetadataFile": "saml.metadata_file",
 		"IDPEntityID": "saml.entity_id", "MetadataCertificate": "saml.metadata_certificate_file", "SignRequests": "saml.sign_requests",
-		"WantEncrypted": "saml.want_encrypted", "IDPInitiated": "saml.idp_initiated", "TrustInstant": "saml.trust_authn_instant", "InsecureAllowCBC": "saml.insecure_allow_cbc",
+		"WantEncrypted": "saml.want_encrypted", "IDPInitiated": "saml.idp_initiated", "TrustInstant": "saml.trust_authn_instant",
+		"InsecureAllowCBC": "saml.insecure_allow_cbc", "InsecureExpired": "saml.insecure_expired_certificates",
 		"Binding": "saml.binding", "Signature": "saml.signature", "ClockSkew": "saml.clock_skew", "NoLogout": "saml.logout",
 		"EmailDomains": "email_domains", "MaxResponse": "saml.max_response",
 	}

@@ -166,6 +166,9 @@ func (c *Config) Relaxations() []string {
 		if p.InsecureUnverifiedEmail {
 			out = append(out, "identity provider "+p.ID+": insecure_unverified_email")
 		}
+		if p.SAML != nil && p.SAML.InsecureExpired {
+			out = append(out, "identity provider "+p.ID+": insecure_expired_certificates")
+		}
 		if p.SAML != nil && p.SAML.InsecureAllowCBC {
 			out = append(out, "identity provider "+p.ID+": insecure_allow_cbc")
 		}

@@ -127,6 +127,7 @@ type SAML struct {
 	IDPInitiated            bool     `yaml:"idp_initiated,omitempty" jsonschema_description:"Also take answers that were not asked for, after one click of the person. Default false."`
 	Logout                  *bool    `yaml:"logout,omitempty" jsonschema_description:"Sign out at the provider too when a person signs out here, where its metadata offers single logout. Default true."`
 	TrustAuthnInstant       bool     `yaml:"trust_authn_instant,omitempty" jsonschema_description:"The provider's AuthnInstant is when the person really signed in, also on single sign-on. Default false: it counts only where a fresh sign-in was asked for."`
+	InsecureExpired         bool     `yaml:"insecure_expired_certificates,omitempty" jsonschema_description:"Take signatures by certificates of the metadata that have ended. For the day on which that happened."`
 	InsecureAllowCBC        bool     `yaml:"insecure_allow_cbc,omitempty" jsonschema_description:"Decrypt AES-CBC, which can be tampered with."`
 }
 
