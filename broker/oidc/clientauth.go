@@ -113,6 +113,7 @@ func (rp *RelyingParty) oauth(op *provider) *oauth2.Config {
 		c.ClientSecret, c.Endpoint.AuthStyle = rp.c.ClientSecret.Reveal(), oauth2.AuthStyleInHeader
 	case AuthPost:
 		c.ClientSecret = rp.c.ClientSecret.Reveal()
+	case AuthSecretJWT, AuthPrivateKeyJWT, AuthNone: // see assertion
 	}
 	return c
 }

@@ -50,7 +50,7 @@ func (c *check) authnStatement(el *etree.Element, auth *broker.Authentication) e
 		}
 	}
 	if len(all) == 0 {
-		return errors.New("Assertion has no AuthnStatement")
+		return errors.New("the assertion has no AuthnStatement")
 	}
 	// Comparison is exact, so one of them it must be (core 3.3.2.2.1).
 	fitting := all

@@ -129,7 +129,7 @@ func (p *pass) token(t xml.Token, first bool) error {
 		case t.Target == "xml" && first:
 		case t.Target == "xml":
 			return errors.New("an XML declaration that is not the very first thing: take away the blank line, or what else stands before <?xml")
-		case !p.foreign && !(p.prolog && p.count == 0):
+		case !p.foreign && (!p.prolog || p.count > 0):
 			return fmt.Errorf("a processing instruction (<?%.40s)", t.Target)
 		}
 	case xml.Directive:

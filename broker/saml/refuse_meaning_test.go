@@ -77,7 +77,7 @@ func TestRefusesMeanings(t *testing.T) {
 		{"element in the NameID", "NameID holds more than text", nil, func(a *answer) {
 			a.before = func(_, as *etree.Element) { as.FindElement(".//NameID").CreateElement("saml:x").SetText("y") }
 		}},
-		{"no AuthnStatement", "Assertion has no AuthnStatement", nil, remove("./AuthnStatement")},
+		{"no AuthnStatement", "assertion has no AuthnStatement", nil, remove("./AuthnStatement")},
 		{"authenticated in the future", "authenticated at", nil, set("./AuthnStatement", "AuthnInstant", at(2*time.Minute))},
 		{"session already over", "the session at the identity provider ended at", nil, set("./AuthnStatement", "SessionNotOnOrAfter", at(-2*time.Minute))},
 		{"version 1.1", "the assertion has the version", nil, func(a *answer) { a.before = func(_, as *etree.Element) { as.CreateAttr("Version", "1.1") } }},
