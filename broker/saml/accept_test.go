@@ -192,6 +192,11 @@ func accepts(t *testing.T, tt variety) {
 	if len(got.Claims["groups"]) != a.groups && tt.want == nil || got.Claims.First("mail") != "alice@example.com" {
 		t.Errorf("%d groups, claims %v", len(got.Claims["groups"]), got.Claims.First("mail"))
 	}
+	for name := range got.Unreadable {
+		if v, there := got.Claims[name]; there {
+			t.Errorf("%q cannot be read, and is %q", name, v)
+		}
+	}
 	if tt.name == "qualified by the two of us" {
 		want.LogoutHint = broker.NewSecret(`{"format":"` + want.NameIDFormat + `","name_qualifier":"` + idpEntity + `","sp_name_qualifier":"` + spEntity + `"}`)
 	}

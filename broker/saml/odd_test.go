@@ -153,9 +153,22 @@ func oddities() []variety {
 		}},
 		{name: "two AuthnStatements, the one that was asked for counts", answer: second(`AuthnInstant="`+at(30*time.Second)+`" SessionIndex="s2"`, password),
 			ask: func(r *broker.AuthRequest) { r.RequestedContext = []string{token} }},
-		{name: "two AuthnStatements, the earliest end counts", answer: second(`AuthnInstant="`+at(-time.Hour)+`" SessionNotOnOrAfter="`+at(time.Hour)+`"`, password), want: func(a *broker.Authentication) {
-			a.NotOnOrAfter = fixed.Add(time.Hour)
-		}},
+		{name: "two AuthnStatements, the earliest end counts", answer: func(a *answer) {
+			second(`AuthnInstant="`+at(-time.Hour)+`" SessionNotOnOrAfter="`+at(time.Hour)+`"`, password)(a)
+			add := a.before
+			a.before = func(r, as *etree.Element) {
+				as.FindElement("./AuthnStatement").CreateAttr("SessionNotOnOrAfter", at(2*time.Hour))
+				add(r, as)
+			}
+		}, want: func(a *broker.Authentication) { a.NotOnOrAfter = fixed.Add(time.Hour) }},
+		{name: "two AuthnStatements, the end of the first counts", answer: func(a *answer) {
+			second(`AuthnInstant="`+at(-time.Hour)+`" SessionNotOnOrAfter="`+at(2*time.Hour)+`"`, password)(a)
+			add := a.before
+			a.before = func(r, as *etree.Element) {
+				as.FindElement("./AuthnStatement").CreateAttr("SessionNotOnOrAfter", at(time.Hour))
+				add(r, as)
+			}
+		}, want: func(a *broker.Authentication) { a.NotOnOrAfter = fixed.Add(time.Hour) }},
 		{name: "a fresh sign-in that was asked for", ask: func(r *broker.AuthRequest) { r.ForceAuthn = true }, want: func(a *broker.Authentication) { a.AuthnInstant = fixed }},
 		{name: "a provider whose AuthnInstant is trusted", config: func(c *saml.Config) { c.TrustInstant = true }, want: func(a *broker.Authentication) { a.AuthnInstant = fixed }},
 		{name: "no class of the context", answer: remove(".//AuthnContextClassRef"), want: func(a *broker.Authentication) { a.AuthnContext.ACR = "" }},
