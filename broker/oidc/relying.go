@@ -133,8 +133,7 @@ func (rp *RelyingParty) answered(code, description string) error {
 		e = broker.Errorf(broker.CodeUnavailable, "The identity provider %s has a problem of its own.", rp.c.ID).
 			Fix("Try again in a minute, or choose another identity provider.")
 	default:
-		e = broker.Errorf(broker.CodeUnauthenticated, "The identity provider %s did not take rolegate's request.", rp.c.ID).
-			Fix("An administrator has to compare how rolegate is registered there with its configuration here.")
+		e = rp.notTaken()
 	}
 	return e.Because(fmt.Errorf("oidc: %s: error %.60q: %.200q", rp.c.ID, code, description))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -211,6 +212,24 @@ func TestErrorAnswers(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: the trace does not say it, or not in one line: %v", code, err)
+		}
+	}
+}
+
+// TestTokenErrors ensures that an error of the token endpoint is no answer that
+// could not be verified, but for a code that is spent.
+func TestTokenErrors(t *testing.T) {
+	for code, word := range map[string]string{
+		"not_allowed": "did not take rolegate's request", "invalid_scope": "did not take rolegate's request", "invalid_request": "did not take rolegate's request",
+		"invalid_client": "does not know rolegate", "invalid_grant": "could not be verified",
+	} {
+		p := newOP(t)
+		p.serve = func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, 400, map[string]any{"error": code, "error_description": "planted-echo"})
+		}
+		_, err := p.party(t, nil).Finish(t.Context(), request(), callback())
+		if !strings.Contains(broker.Message(err), word) || !strings.Contains(err.Error(), code) || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s: %v", code, err)
 		}
 	}
 }

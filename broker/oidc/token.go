@@ -71,8 +71,16 @@ func (rp *RelyingParty) tokenError(err error) error {
 		return broker.Errorf(broker.CodeUnavailable, "The identity provider %s does not know rolegate by its client secret or key.", rp.c.ID).
 			Fix("An administrator has to renew the client's credentials in rolegate's configuration.").
 			Because(fmt.Errorf("oidc: %s: %w", rp.c.ID, cause))
+	case answer.ErrorCode != "" && answer.ErrorCode != "invalid_grant":
+		return rp.notTaken().Because(fmt.Errorf("oidc: %s: %w", rp.c.ID, cause))
 	}
 	return rp.refused(cause)
+}
+
+// notTaken is the answer to a refusal that is about how we are registered.
+func (rp *RelyingParty) notTaken() *broker.Error {
+	return broker.Errorf(broker.CodeUnauthenticated, "The identity provider %s did not take rolegate's request.", rp.c.ID).
+		Fix("An administrator has to compare how rolegate is registered there with its configuration here.")
 }
 
 // idToken is a verified ID token.

@@ -127,6 +127,8 @@ func TestSubjects(t *testing.T) {
 		{"transient", transient, "abc", "", "", ""},
 		{"unspecified", unspecified, "abc", "", "", ""},
 		{"no format", "", "abc", "", "", ""},
+		{"unspecified, qualified by another provider", unspecified, "abc", "NameQualifier", "https://other.example", ""},
+		{"no format, made for another service", "", "abc", "SPNameQualifier", "https://other.example", ""},
 		{"e-mail", email, "Alice@Example.com", "", "", "alice@example.com"},
 		{"e-mail of another domain", email, "alice@other.example", "", "", ""},
 		{"e-mail of a subdomain", email, "alice@x.example.com", "", "", ""},
@@ -148,6 +150,13 @@ func TestSubjects(t *testing.T) {
 			})(&a)
 			sp := newSP(t, metadata(idpKey()), func(c *saml.Config) { c.EmailDomains = []string{"Example.com"} })
 			got, err := sp.Finish(t.Context(), request(), form(a.build(t)))
+			given := "" // what identity.subject may build on
+			if tt.name == "unspecified" || tt.name == "no format" {
+				given = tt.id
+			}
+			if got.GivenID != given {
+				t.Errorf("identity.subject is given %q", got.GivenID)
+			}
 			if err != nil || got.Subject.ID != tt.want || got.NameID != tt.id {
 				t.Errorf("%q, NameID %q, error %v", got.Subject.ID, got.NameID, err)
 			}
