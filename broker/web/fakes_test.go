@@ -95,7 +95,8 @@ type aws struct {
 func (a *aws) Identity(_ context.Context, auth broker.Authentication) (broker.Identity, error) {
 	return broker.Identity{
 		Subject: auth.Subject, Username: auth.Claims.First("username"), Email: auth.Claims.First("email"), Groups: auth.Claims["groups"],
-		Claims: auth.Claims, AuthnContext: auth.AuthnContext, AuthnInstant: auth.AuthnInstant,
+		UnverifiedEmail: auth.Claims.First("unverified"),
+		Claims:          auth.Claims, AuthnContext: auth.AuthnContext, AuthnInstant: auth.AuthnInstant,
 		MFA: auth.AuthnContext.ACR == proven, SessionName: auth.Claims.First("email"),
 	}, nil
 }

@@ -35,7 +35,7 @@ func hostileHouse(t *testing.T) *house {
 	h.saml.auth = func() broker.Authentication {
 		a := auth()
 		a.Subject.ID = hostile
-		a.Claims = broker.Claims{"username": {hostile}, "email": {hostile}, "groups": {hostile}, "name": {hostile}}
+		a.Claims = broker.Claims{"username": {hostile}, "email": {hostile}, "unverified": {hostile}, "groups": {hostile}, "name": {hostile}}
 		return a
 	}
 	x := assignment("111122223333", hostile, hostile)
@@ -369,10 +369,27 @@ func TestAccessPage(t *testing.T) {
 	}
 	h.signIn()
 	h.get("/access").want(t, http.StatusOK, "first rule", "second rule", "third rule", "aws-finance", "Admin in prod", "okta/00u1")
+	if strings.Contains(h.get("/access").body, "not verified") {
+		t.Error("an address that counts is called unverified")
+	}
 	a := h.get("/access?assignment="+string(ids[0])).want(t, http.StatusOK, "Why you have Admin in prod", "first rule", "You are in staff.")
 	if strings.Contains(a.body, "second rule") || strings.Contains(a.body, "third rule") {
 		t.Error("rules of other roles are on the page")
 	}
+}
+
+// TestUnverifiedEmailIsShown ensures that an address which nobody vouches for is
+// shown as that.
+func TestUnverifiedEmailIsShown(t *testing.T) {
+	h := newHouse(t)
+	auth := h.saml.auth
+	h.saml.auth = func() broker.Authentication {
+		a := auth()
+		a.Claims = broker.Claims{"username": {"alice"}, "unverified": {"ceo@example.com"}, "groups": {"staff"}}
+		return a
+	}
+	h.signIn()
+	h.get("/access").want(t, http.StatusOK, "ceo@example.com (not verified: it decides nothing)")
 }
 
 // TestRegionsAreEscaped ensures that the menu of regions, which is written once

@@ -21,6 +21,7 @@ type AccessPage struct {
 	About       string // one role in one account, when the page is about that only
 	Username    string
 	Email       string
+	Unverified  string // an address that nobody vouches for
 	Subject     string
 	MFA         bool
 	SignedInAt  time.Time // at the identity provider; zero if unknown
@@ -52,7 +53,7 @@ func (p *Portal) access(w http.ResponseWriter, r *http.Request, sess *broker.Ses
 	}
 	id := sess.Identity
 	out := AccessPage{
-		Meta: p.meta(sess, "Why you have access", "access"), Username: id.Username, Email: id.Email, Subject: id.Subject.String(),
+		Meta: p.meta(sess, "Why you have access", "access"), Username: id.Username, Email: id.Email, Unverified: id.UnverifiedEmail, Subject: id.Subject.String(),
 		MFA: id.MFA, SignedInAt: id.AuthnInstant, SessionName: sess.SessionName, Groups: id.Groups,
 	}
 	names := make(map[broker.AssignmentID]string, len(why.Assignments))
