@@ -69,6 +69,7 @@ func TestPeer(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(b)
 		}))
 		_ = keys.Listener.Close()
