@@ -73,7 +73,7 @@ func TestYAMLExamplesPass(t *testing.T) {
 			dir := t.TempDir()
 			for _, f := range namedFile.FindAllStringSubmatch(m[1], -1) {
 				content := "planted"
-				if strings.HasPrefix(f[1], "tls.") {
+				if strings.HasPrefix(f[1], "tls.") || strings.HasSuffix(f[1], ".pem") {
 					content = pair
 				}
 				if err := os.WriteFile(filepath.Join(dir, f[1]), []byte(content), 0o600); err != nil {
