@@ -33,11 +33,11 @@ type Audience struct {
 	Recipient string // the sign-in URL; trust policies compare SAML:aud with it
 }
 
-// DefaultAudiences are AWS's values by partition. The recipient of aws is in
+// defaultAudiences are AWS's values by partition. The recipient of aws is in
 // the IAM User Guide and its audience is known from assertions that STS took;
 // the other audiences and recipients are not documented by AWS, so the
 // configuration can set each.
-func DefaultAudiences() map[broker.Partition]Audience {
+func defaultAudiences() map[broker.Partition]Audience {
 	return map[broker.Partition]Audience{
 		broker.PartitionAWS:      {"urn:amazon:webservices", "https://signin.aws.amazon.com/saml"},
 		broker.PartitionGovCloud: {"urn:amazon:webservices:govcloud", "https://signin.amazonaws-us-gov.com/saml"},
@@ -52,7 +52,7 @@ type Config struct {
 	EntityID       string                        // default PublicURL/aws/saml/metadata
 	OIDCIssuer     string                        // https without port; default PublicURL
 	OIDCAudience   string                        // default sts.amazonaws.com
-	Audiences      map[broker.Partition]Audience // empty fields: see [DefaultAudiences]
+	Audiences      map[broker.Partition]Audience // empty fields: see [defaultAudiences]
 	SourceIdentity bool                          // also put the source identity into ID tokens; AWS's claim name is unverified
 	Tokens         bool                          // ID tokens are needed, so that the issuer has to be one that IAM takes
 	Keys           *Keys
@@ -72,7 +72,7 @@ func (c Config) withDefaults() Config {
 	if c.OIDCAudience == "" {
 		c.OIDCAudience = "sts.amazonaws.com"
 	}
-	audiences := DefaultAudiences()
+	audiences := defaultAudiences()
 	for p, a := range c.Audiences {
 		d := audiences[p]
 		if a.Audience != "" {

@@ -46,8 +46,8 @@ var statuses = map[broker.Code]struct {
 	broker.CodeInternal:        {http.StatusInternalServerError, "Something went wrong"},
 }
 
-// ErrorPage is what a person sees of an error.
-type ErrorPage struct {
+// errorPage is what a person sees of an error.
+type errorPage struct {
 	page.Meta
 	Status   int
 	Code     broker.Code
@@ -63,7 +63,7 @@ type ErrorPage struct {
 }
 
 // Template names the page.
-func (ErrorPage) Template() string { return "error" }
+func (errorPage) Template() string { return "error" }
 
 func statusOf(err error) (status int, title string) {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -76,9 +76,9 @@ func statusOf(err error) (status int, title string) {
 	return row.status, row.title
 }
 
-func newErrorPage(status int, err error, traceID string) ErrorPage {
+func newErrorPage(status int, err error, traceID string) errorPage {
 	_, title := statusOf(err)
-	out := ErrorPage{
+	out := errorPage{
 		Meta: page.Meta{Title: title}, Status: status, Code: broker.CodeOf(err), Message: broker.Message(err), Remedy: broker.Remedy(err), TraceID: traceID,
 	}
 	if out.Code == broker.CodeInternal {

@@ -18,11 +18,11 @@ import (
 	"github.com/rolegate/rolegate/broker/web/idp"
 )
 
-// Middleware wraps a handler.
-type Middleware func(http.Handler) http.Handler
+// middleware wraps a handler.
+type middleware func(http.Handler) http.Handler
 
-// Chain joins middleware; the first is outermost.
-func Chain(ms ...Middleware) Middleware {
+// chain joins middleware; the first is outermost.
+func chain(ms ...middleware) middleware {
 	return func(h http.Handler) http.Handler {
 		for _, m := range slices.Backward(ms) {
 			h = m(h)
@@ -36,7 +36,7 @@ func (s *Server) middleware(public *url.URL) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Chain(
+	return chain(
 		s.identify,  // first: everything after it logs and answers with the request's id
 		s.logAccess, // sees the status that every other one decided
 		s.recoverer, // inside the log, so that a panic has its line; outside of all that may panic
@@ -206,7 +206,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 // crossOrigin refuses unsafe methods from other origins, but for what identity
 // providers send, which is cross-site by nature: the SAML answer, guarded by
 // state and binding, and requests to end sessions, guarded by their signature.
-func (s *Server) crossOrigin(public *url.URL) (Middleware, error) {
+func (s *Server) crossOrigin(public *url.URL) (middleware, error) {
 	guard := http.NewCrossOriginProtection()
 	if err := guard.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
 		return nil, fmt.Errorf("web: %w", err)

@@ -1,7 +1,6 @@
 package idp
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
-	"net/http"
 	"time"
 )
 
@@ -73,19 +70,4 @@ func (a *Authority) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
-}
-
-// Client reaches servers with certificates of the authority. The dial map says
-// at which address (host:port) a name is found; other names are looked up.
-func (a *Authority) Client(dial map[string]string) *http.Client {
-	var d net.Dialer
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: a.Pool(), MinVersion: tls.VersionTLS12},
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if host, _, err := net.SplitHostPort(address); err == nil && dial[host] != "" {
-				address = dial[host]
-			}
-			return d.DialContext(ctx, network, address)
-		},
-	}}
 }

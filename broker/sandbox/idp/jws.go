@@ -43,16 +43,6 @@ func (p *OIDC) sign(claims map[string]any) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(sig), nil
 }
 
-// Unsigned is the token with alg none and no signature: a lie for
-// SetTokenTamper.
-func Unsigned(token string) string {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return token
-	}
-	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + "."
-}
-
 // authenticate tells the client of a token request: by secret in the header, or
 // by an assertion of its own (RFC 7523 section 2.2), and by one way only.
 func (p *OIDC) authenticate(r *http.Request) (Client, bool) {

@@ -61,10 +61,8 @@ type OIDC struct {
 	spent   *shelf[*grant] // codes and refresh tokens that were redeemed
 	seen    *shelf[bool]   // client assertions
 
-	mu             sync.Mutex
-	tamper         func(map[string]any)
-	tamperToken    func(string) string
-	tamperUserinfo func(map[string]any)
+	mu     sync.Mutex
+	tamper func(map[string]any)
 }
 
 // grant is what a person agreed to at one sign-in.
@@ -129,21 +127,6 @@ func (p *OIDC) SetTamper(f func(claims map[string]any)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tamper = f
-}
-
-// SetTokenTamper lets a test change ID tokens after they are signed, for example
-// by Unsigned. Nil ends it.
-func (p *OIDC) SetTokenTamper(f func(idToken string) string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tamperToken = f
-}
-
-// SetUserinfoTamper lets a test change what userinfo says. Nil ends it.
-func (p *OIDC) SetUserinfoTamper(f func(claims map[string]any)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tamperUserinfo = f
 }
 
 // Handler serves the issuer: discovery, keys, token and userinfo endpoints.
@@ -224,11 +207,6 @@ func (p *OIDC) userinfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	claims := g.claims()
-	p.mu.Lock()
-	if p.tamperUserinfo != nil {
-		p.tamperUserinfo(claims)
-	}
-	p.mu.Unlock()
 	writeJSON(w, http.StatusOK, claims)
 }
 

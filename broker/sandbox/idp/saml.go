@@ -108,9 +108,6 @@ func (s *SAML) SetTamper(f func(response *etree.Element, sign func(el *etree.Ele
 	s.tamper = f
 }
 
-// Certificate is what the provider's signatures verify with.
-func (s *SAML) Certificate() *x509.Certificate { return s.cert }
-
 // Metadata is the provider's metadata (saml-metadata-2.0).
 func (s *SAML) Metadata() []byte {
 	doc := etree.NewDocument()

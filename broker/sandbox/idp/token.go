@@ -88,7 +88,7 @@ func (p *OIDC) issue(g *grant, nonce string) (map[string]any, error) {
 		claims["nonce"] = nonce
 	}
 	p.mu.Lock()
-	tamper, tamperToken := p.tamper, p.tamperToken
+	tamper := p.tamper
 	p.mu.Unlock()
 	if tamper != nil {
 		tamper(claims)
@@ -96,9 +96,6 @@ func (p *OIDC) issue(g *grant, nonce string) (map[string]any, error) {
 	idToken, err := p.sign(claims)
 	if err != nil {
 		return nil, err
-	}
-	if tamperToken != nil {
-		idToken = tamperToken(idToken)
 	}
 	out := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(accessLife.Seconds()), "id_token": idToken}
 	p.access.put(access, g)

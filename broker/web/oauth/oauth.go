@@ -14,10 +14,10 @@ import (
 const (
 	PathAuthorize           = "/authorize"
 	PathDevice              = "/device"
-	PathDeviceAuthorization = "/oauth/device_authorization"
-	PathToken               = "/oauth/token" //nolint:gosec // G101: a path
-	PathRevoke              = "/oauth/revoke"
-	PathDiscovery           = "/.well-known/oauth-authorization-server"
+	pathDeviceAuthorization = "/oauth/device_authorization"
+	pathToken               = "/oauth/token" //nolint:gosec // G101: a path
+	pathRevoke              = "/oauth/revoke"
+	pathDiscovery           = "/.well-known/oauth-authorization-server"
 )
 
 // Prefix is below which errors have the OAuth shape.
@@ -28,7 +28,7 @@ const (
 	GrantCode     = "authorization_code"
 	GrantRefresh  = "refresh_token"
 	GrantDevice   = "urn:ietf:params:oauth:grant-type:device_code"
-	GrantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a type's name
 )
@@ -58,10 +58,10 @@ func (o *OAuth) Mount(handle Handle) {
 	handle("GET "+PathDevice, o.signedIn(o.askUserCode))
 	handle("POST "+PathDevice, o.signedIn(o.device))
 	// Programs.
-	handle("POST "+PathDeviceAuthorization, o.deviceAuthorization)
-	handle("POST "+PathToken, o.token)
-	handle("POST "+PathRevoke, o.revoke)
-	handle("GET "+PathDiscovery, o.discovery)
+	handle("POST "+pathDeviceAuthorization, o.deviceAuthorization)
+	handle("POST "+pathToken, o.token)
+	handle("POST "+pathRevoke, o.revoke)
+	handle("GET "+pathDiscovery, o.discovery)
 }
 
 // Shape is the OAuth form of an error (RFC 6749 5.2).
@@ -110,8 +110,8 @@ func (o *OAuth) discovery(w http.ResponseWriter, _ *http.Request) error {
 	u := o.c.PublicURL
 	methods := []string{"none", "client_secret_basic", "client_secret_post"}
 	wire.JSON(w, http.StatusOK, discovery{
-		Issuer: u, Authorization: u + PathAuthorize, Token: u + PathToken, Device: u + PathDeviceAuthorization, Revocation: u + PathRevoke,
-		ResponseTypes: []string{"code"}, GrantTypes: []string{GrantCode, GrantRefresh, GrantDevice, GrantExchange},
+		Issuer: u, Authorization: u + PathAuthorize, Token: u + pathToken, Device: u + pathDeviceAuthorization, Revocation: u + pathRevoke,
+		ResponseTypes: []string{"code"}, GrantTypes: []string{GrantCode, GrantRefresh, GrantDevice, grantExchange},
 		ChallengeMethods: []string{"S256"}, AuthMethods: methods, RevocationAuthMethods: methods, AuthorizationResponses: true,
 	})
 	return nil

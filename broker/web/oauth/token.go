@@ -57,7 +57,7 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
 		t, err = o.c.Programs.PollDevice(r.Context(), c, broker.NewSecret(v["device_code"]))
 	case GrantRefresh:
 		t, err = o.c.Programs.Refresh(r.Context(), c, broker.NewSecret(v["refresh_token"]))
-	case GrantExchange:
+	case grantExchange:
 		kind = accessTokenType
 		t, err = o.exchange(r, c, v)
 	case "":

@@ -50,8 +50,8 @@ func Once(form url.Values) (map[string]string, error) {
 	return out, nil
 }
 
-// ErrGrantType is the cause of the error for a grant type that is not known.
-var ErrGrantType = errors.New("wire: unsupported grant type")
+// errGrantType is the cause of the error for a grant type that is not known.
+var errGrantType = errors.New("wire: unsupported grant type")
 
 // ErrRedirect is the cause of the error for a redirect URI that a client may
 // not have.
@@ -59,7 +59,7 @@ var ErrRedirect = errors.New("wire: invalid redirect URI")
 
 // UnsupportedGrant is the error for a grant type that is not known.
 func UnsupportedGrant() error {
-	return broker.Errorf(broker.CodeInvalid, "This grant type is not known here.").Because(ErrGrantType)
+	return broker.Errorf(broker.CodeInvalid, "This grant type is not known here.").Because(errGrantType)
 }
 
 // The OAuth error values (RFC 6749 5.2, RFC 8628 3.5, RFC 7591 3.2.2).
@@ -90,7 +90,7 @@ func OAuthError(err error) string {
 		return InvalidClient
 	case errors.Is(err, program.ErrDeviceCodeExpired):
 		return ExpiredToken
-	case errors.Is(err, ErrGrantType):
+	case errors.Is(err, errGrantType):
 		return UnsupportedGrantType
 	case errors.Is(err, ErrRedirect):
 		return InvalidRedirect

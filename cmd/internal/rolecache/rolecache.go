@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +38,7 @@ func Dir(env func(string) string) (string, error) {
 }
 
 // ReadKey returns the key beside the files. It is an error that is
-// [fs.ErrNotExist] when there is none: nobody has signed in, or the key is in
+// [io/fs.ErrNotExist] when there is none: nobody has signed in, or the key is in
 // the keyring. One that is [ErrNotOwn] when others could have changed or read
 // what is there.
 func ReadKey(dir string) ([]byte, error) {
@@ -144,7 +143,7 @@ func Encode(key []byte, e Entry, name string) ([]byte, error) {
 	return Seal(key, append(b, e.Output...), name)
 }
 
-// Read returns an entry; an error that is [fs.ErrNotExist] when there is none.
+// Read returns an entry; an error that is [io/fs.ErrNotExist] when there is none.
 func Read(dir string, key []byte, name string) (Entry, error) {
 	sealed, err := os.ReadFile(Path(dir, name))
 	if err != nil {
@@ -163,6 +162,3 @@ func Read(dir string, key []byte, name string) (Entry, error) {
 		Output:  b[head:],
 	}, nil
 }
-
-// Missing reports whether err says that a file is not there.
-func Missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -39,7 +39,7 @@ type Client struct {
 
 // New returns a client. It reads no file yet.
 func New(c Config) (*Client, error) {
-	home, err := OpenHome(c.Env)
+	home, err := openHome(c.Env)
 	if err != nil {
 		return nil, err
 	}

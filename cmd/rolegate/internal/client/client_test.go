@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -374,7 +375,7 @@ func TestKeyring(t *testing.T) {
 	if err := p.login(t, func(in *client.Login) { in.Keyring = true }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rolecache.ReadKey(p.dir); !rolecache.Missing(err) {
+	if _, err := rolecache.ReadKey(p.dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the key is in a file too:", err)
 	}
 	now := func() time.Time { return p.now }

@@ -34,17 +34,14 @@ const keyringService = "rolegate"
 
 const keyringFile = "keyring"
 
-// OpenHome finds the folder; it makes nothing.
-func OpenHome(env func(string) string) (*Home, error) {
+// openHome finds the folder; it makes nothing.
+func openHome(env func(string) string) (*Home, error) {
 	dir, err := rolecache.Dir(env)
 	if err != nil {
 		return nil, fmt.Errorf("client: no folder for our files (set ROLEGATE_HOME): %w", err)
 	}
 	return &Home{dir: dir}, nil
 }
-
-// Dir is the folder.
-func (h *Home) Dir() string { return h.dir }
 
 func (h *Home) path(name string) string { return filepath.Join(h.dir, name) }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/rolegate/rolegate/broker/program"
 )
 
-// SignInTimeout is how long a person has in the browser.
-const SignInTimeout = 10 * time.Minute
+// signInTimeout is how long a person has in the browser.
+const signInTimeout = 10 * time.Minute
 
 // Login is how to sign in.
 type Login struct {
@@ -88,7 +88,7 @@ func (c *Client) Login(ctx context.Context, in Login) (api.Me, Session, error) {
 	if err != nil {
 		return api.Me{}, Session{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, SignInTimeout)
+	ctx, cancel := context.WithTimeout(ctx, signInTimeout)
 	defer cancel()
 	var t tokens
 	switch in.Way {

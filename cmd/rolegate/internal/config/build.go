@@ -29,8 +29,8 @@ func (c *Config) Engine() *mapping.Engine {
 // File returns the path the configuration was read from.
 func (c *Config) File() string { return c.file }
 
-// Mapping returns the rules as the mapping package wants them.
-func (c *Config) Mapping() mapping.Config {
+// mapping returns the rules as the mapping package wants them.
+func (c *Config) mapping() mapping.Config {
 	m := mapping.Config{
 		SAMLProviderName: c.AWS.SAML.Provider, OIDCProvider: c.AWS.OIDC.Provider,
 		RoleSession:   mapping.RoleSession(c.RoleSession),

@@ -81,7 +81,7 @@ func (c *Config) check(ctx context.Context) (problems, warnings Problems) {
 		pages.IdPOrigins = nil // judged with their providers, more strictly
 		x.adapter(pages.Validate(), "", webPlaces())
 	}
-	e, err := mapping.NewContext(ctx, c.Mapping())
+	e, err := mapping.NewContext(ctx, c.mapping())
 	x.adapter(err, "", nil)
 	if err == nil {
 		c.engine = e

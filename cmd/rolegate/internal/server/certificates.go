@@ -77,8 +77,8 @@ func MetadataCertificates(all map[broker.ProviderID]*saml.ServiceProvider) []adm
 	return out
 }
 
-// Certificates lists every certificate whose end would stop something.
-func (s *Server) Certificates() []admin.CertificateEnd {
+// certificates lists every certificate whose end would stop something.
+func (s *Server) certificates() []admin.CertificateEnd {
 	return append(append(KeyCertificates(s.keys), FileCertificates(s.config)...), MetadataCertificates(s.SAML)...)
 }
 
@@ -106,7 +106,7 @@ func (l *Live) WarnOfCertificates(ctx context.Context) {
 	alarms := admin.CertificateAlarms{
 		State: l.options.Metrics.State(l.base.Store), Journal: l.Current().Journal, Now: l.options.Now,
 	}
-	raised, err := alarms.Raise(ctx, l.Current().Certificates())
+	raised, err := alarms.Raise(ctx, l.Current().certificates())
 	for _, a := range raised {
 		l.options.Logger.WarnContext(ctx, "a certificate ends soon", "use", a.Use, "provider", string(a.Provider), "fingerprint", a.Fingerprint,
 			"not_after", a.NotAfter.UTC().Format(time.RFC3339), "days", a.Days)
@@ -126,7 +126,7 @@ func (l *Live) State() metrics.State {
 	for id, rp := range s.OIDC {
 		out.Providers = append(out.Providers, metrics.Provider{ID: id, Refreshed: rp.Status().Refreshed})
 	}
-	for _, c := range s.Certificates() {
+	for _, c := range s.certificates() {
 		out.Certificates = append(out.Certificates, metrics.Certificate{Use: c.Use, Provider: c.Provider, Fingerprint: c.Fingerprint[:16], NotAfter: c.NotAfter})
 	}
 	return out
