@@ -118,11 +118,15 @@ process.stdout.write(ok ? "verified" : "refused");`
 // what is published.
 func TestTokenByRelyingParty(t *testing.T) {
 	i, k := newIssuer(t, nil)
-	files, err := i.StaticFiles()
+	discovery, err := i.Discovery()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Transport: static(files)}
+	jwks, err := i.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: static{".well-known/openid-configuration": discovery, "aws/jwks.json": jwks}}
 	ctx := oidc.ClientContext(t.Context(), client)
 	p, err := oidc.NewProvider(ctx, "https://sso.example.com")
 	if err != nil {

@@ -13,11 +13,8 @@ import (
 // metadataMinimum is the shortest SAMLMetadataDocument that IAM takes.
 const metadataMinimum = 1000
 
-// Paths under the issuer URL.
-const (
-	discoveryPath = ".well-known/openid-configuration"
-	jwksPath      = "aws/jwks.json"
-)
+// jwksPath is the path of the keys under the issuer URL.
+const jwksPath = "aws/jwks.json"
 
 // Metadata returns our SAML IdP metadata for CreateSAMLProvider: UTF-8 without
 // BOM, at least 1,000 characters, both published certificates.
@@ -89,20 +86,6 @@ func (i *Issuer) JWKS() ([]byte, error) {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Signer().Public(), KeyID: k.ID, Algorithm: string(jose.ES256), Use: "sig"})
 	}
 	return encode(set)
-}
-
-// StaticFiles returns discovery and JWKS by their path under OIDCIssuer, for
-// those who serve them from a public bucket while rolegate stays private.
-func (i *Issuer) StaticFiles() (map[string][]byte, error) {
-	discovery, err := i.Discovery()
-	if err != nil {
-		return nil, err
-	}
-	jwks, err := i.JWKS()
-	if err != nil {
-		return nil, err
-	}
-	return map[string][]byte{discoveryPath: discovery, jwksPath: jwks}, nil
 }
 
 func encode(v any) ([]byte, error) {
