@@ -106,6 +106,41 @@ func TestAccepts(t *testing.T) {
 			as.FindElement(".//NameID").CreateAttr("NameQualifier", idpEntity)
 			as.FindElement(".//NameID").CreateAttr("SPNameQualifier", spEntity)
 		})},
+		{"issuer with its format", metadata(one), nil, set("./Issuer", "Format", "urn:oasis:names:tc:SAML:2.0:nameid-format:entity")},
+		{"attributes with a format", metadata(one), nil, change(func(as *etree.Element) {
+			for _, at := range as.FindElements(".//Attribute") {
+				at.CreateAttr("NameFormat", "urn:oasis:names:tc:SAML:2.0:attrname-format:uri")
+			}
+		})},
+		{"200 attributes, one with a long name and value", metadata(one), nil, change(func(as *etree.Element) {
+			st := as.FindElement("./AttributeStatement")
+			st.AddChild(parse(`<saml:Attribute` + ns + ` Name="` + strings.Repeat("n", 512) + `"><saml:AttributeValue>` + strings.Repeat("v", 4096) + `</saml:AttributeValue></saml:Attribute>`))
+			for i := range 197 {
+				st.AddChild(parse(fmt.Sprintf(`<saml:Attribute%s Name="a%d"/>`, ns, i)))
+			}
+		})},
+		{"attribute statement in another namespace says nothing", metadata(one), nil, add(".", `<x:AttributeStatement xmlns:x="urn:x"><saml:Attribute`+ns+` Name="groups"><saml:AttributeValue>admins</saml:AttributeValue></saml:Attribute></x:AttributeStatement>`)},
+		{"signature in another namespace says nothing", metadata(one), nil, add(".", `<x:Signature xmlns:x="urn:x"/>`)},
+		{"something else in the namespace of signatures says nothing", metadata(one), nil, add(".", `<ds:Object xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>`)},
+		{"NotBefore in another namespace says nothing", metadata(one), nil, change(func(as *etree.Element) {
+			data := as.FindElement(".//SubjectConfirmationData")
+			data.CreateAttr("xmlns:x", "urn:x")
+			data.CreateAttr("x:NotBefore", at(0))
+		})},
+		{"names and IDs of others", metadata(one), nil, text("<samlp:Status>", `<samlp:Status xmlns=""><_a.b-1 xmlns:x="urn:x" x="" x:id="1"/><b x="" xmlns:x="urn:x" x:id="1"/>`)},
+		{"32 elements deep", metadata(one), nil, text("<samlp:Status>", "<samlp:Status>"+strings.Repeat("<a>", 30)+strings.Repeat("</a>", 30))},
+		{"metadata with one name in two namespaces", strings.Replace(metadata(one), "<IDPSSODescriptor ", `<IDPSSODescriptor xmlns:a="urn:a" xmlns:b="urn:b" a:x="" b:x="" `, 1), nil, nil},
+		{"the entity that is configured", metadata(one), func(c *saml.Config) { c.IDPEntityID = idpEntity }, nil},
+		{"a certificate for every use", strings.Replace(metadata(one), ` use="signing"`, "", 1), nil, nil},
+		{"four keys", metadata(one), nil, func(a *answer) {
+			a.encrypt = sealed(sealing{bits: 256})
+			a.after = func(r *etree.Element) {
+				k := r.FindElement(".//EncryptedKey")
+				for range 3 {
+					k.Parent().AddChild(k.Copy())
+				}
+			}
+		}},
 		{"one of several audiences", metadata(one), nil, change(func(as *etree.Element) {
 			as.FindElement(".//AudienceRestriction").InsertChildAt(0, parse(`<saml:Audience`+ns+`>https://other.example</saml:Audience>`))
 		})},

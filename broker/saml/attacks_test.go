@@ -150,6 +150,18 @@ func TestEncryptedAssertionSwapped(t *testing.T) {
 
 // TestCBCPaddingProbes ensures that where AES-CBC is allowed, who changes the
 // last byte of the block before the last in all 256 ways learns nothing from
+// TestCBCPadding ensures that every length of padding is taken off.
+func TestCBCPadding(t *testing.T) {
+	for n := range 16 {
+		a := good()
+		a.encrypt = sealed(sealing{bits: 128, cbc: true, plain: func(b []byte) []byte { return append(b, strings.Repeat("\n", n)...) }})
+		sp := newSP(t, metadata(idpKey()), func(c *saml.Config) { c.InsecureAllowCBC = true })
+		if _, err := sp.Finish(t.Context(), request(), form(a.build(t))); err != nil {
+			t.Errorf("%d more: %v", n, err)
+		}
+	}
+}
+
 // error or trace, so there is no padding oracle.
 func TestCBCPaddingProbes(t *testing.T) {
 	sp := newSP(t, metadata(idpKey()), func(c *saml.Config) { c.InsecureAllowCBC = true })

@@ -62,6 +62,9 @@ func TestForceAuthn(t *testing.T) {
 	if _, err := sp.Finish(t.Context(), r, form(a.build(t))); broker.CodeOf(err) != broker.CodeUnauthenticated {
 		t.Errorf("error %v", err)
 	}
+	if got, err := sp.Finish(t.Context(), request(), form(a.build(t))); err != nil || !got.AuthnInstant.IsZero() {
+		t.Errorf("not asked for: %v, %s", err, got.AuthnInstant)
+	}
 }
 
 // TestStatusMessage ensures that what the provider says of its refusal is in the

@@ -2,6 +2,8 @@ package saml_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"encoding/base64"
 	"encoding/xml"
 	"flag"
@@ -105,6 +107,10 @@ func TestMetadataRefused(t *testing.T) {
 		"certificate for encryption only": func() { body = strings.Replace(valid, `use="signing"`, `use="encryption"`, 1) },
 		"UTF-16":                          func() { body = "\xff\xfe<\x00x\x00/\x00>\x00" },
 		"too large":                       func() { body = valid + strings.Repeat(" ", 21<<20) },
+		"weak curve":                      func() { body = metadata(ecPair(elliptic.P224())()) },
+		"Ed25519":                         func() { body = metadata(certify(ed25519.NewKeyFromSeed(make([]byte, 32)))) },
+		"no host":                         func() { body = strings.ReplaceAll(valid, "https://idp.example.com/sso", "https:sso") },
+		"with a fragment":                 func() { body = strings.NewReplacer("tenant=1", "tenant=1#x", `/sso"`, `/sso#x"`).Replace(valid) },
 		"javascript URL":                  func() { body = strings.ReplaceAll(valid, "https://idp.example.com/sso", "javascript:alert(1)") },
 		"an SP":                           func() { body = strings.ReplaceAll(valid, "IDPSSODescriptor", "SPSSODescriptor") },
 		"status 500":                      func() { status = 500 },
@@ -226,16 +232,19 @@ func TestOtherEntity(t *testing.T) {
 	}
 }
 
-// TestExpiredCertificate ensures that a signature by a certificate past its end
-// is refused and that the reason says so.
-func TestExpiredCertificate(t *testing.T) {
-	old := expired(idpKey2().Key)
-	sp := newSP(t, metadata(idpKey(), old), nil)
-	a := good()
-	a.signAssertion = &old
-	_, err := sp.Finish(t.Context(), request(), form(a.build(t)))
-	if broker.CodeOf(err) != broker.CodeUnauthenticated || !strings.Contains(err.Error(), "is valid from") {
-		t.Errorf("error %v", err)
+// TestCertificateTimes ensures that a signature by a certificate past its end,
+// or before its beginning, is refused and that the reason says so.
+func TestCertificateTimes(t *testing.T) {
+	key := idpKey2().Key
+	for name, pair := range map[string]saml.KeyPair{
+		"over": expired(key), "not good yet": certifyFrom(key, fixed.Add(24*time.Hour), fixed.Add(48*time.Hour)),
+	} {
+		a := good()
+		a.signAssertion = &pair
+		_, err := newSP(t, metadata(idpKey(), pair), nil).Finish(t.Context(), request(), form(a.build(t)))
+		if broker.CodeOf(err) != broker.CodeUnauthenticated || !strings.Contains(err.Error(), "is valid from") {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }
 

@@ -71,6 +71,12 @@ func oddities() []variety {
 			st.RemoveChild(at)
 			st.AddChild(encryptedAs("EncryptedAttribute", at))
 		}), want: func(*broker.Authentication) {}},
+		{name: "a control character in the SessionIndex", answer: set("./AuthnStatement", "SessionIndex", "a\u0085b"), want: func(a *broker.Authentication) { a.SessionIndex = "" }},
+		{name: "an element in the context", answer: add(".//AuthnContextClassRef", "<x/>"), want: func(a *broker.Authentication) { a.AuthnContext.ACR = "" }},
+		{name: "a name of an attribute of 513 bytes", answer: add("./AttributeStatement", `<saml:Attribute`+ns+` Name="`+strings.Repeat("n", 513)+`"/>`), want: odd(strings.Repeat("n", 513), "an attribute with an odd name")},
+		{name: "a value in another namespace", answer: photo(`<x:AttributeValue xmlns:x="urn:x">admins</x:AttributeValue>`), want: odd("photo", "XML")},
+		{name: "a value under another name", answer: photo(`<saml:Value>admins</saml:Value>`), want: odd("photo", "XML")},
+		{name: "an attribute in another namespace", answer: add("./AttributeStatement", `<x:Attribute xmlns:x="urn:x" Name="groups"/>`)},
 		{name: "an extension among the attributes", answer: add("./AttributeStatement", `<x xmlns="urn:x" Name="groups"/>`)},
 		{name: "600 attributes", answer: change(func(as *etree.Element) {
 			for i := range 600 {

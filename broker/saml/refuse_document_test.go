@@ -55,6 +55,9 @@ func documents(t *testing.T) []refusal {
 		{"only the response signed, assertion needed", "signature of the assertion: no signature on the element", nil, func(a *answer) { a.signAssertion, a.signResponse = nil, &one }},
 		{"only the assertion signed, response needed", "signature of the response: no signature on the element", func(c *saml.Config) { c.Signature = saml.SignedResponse }, nil},
 		{"only one signed, both needed", "signature of the response: no signature on the element", func(c *saml.Config) { c.Signature = saml.SignedBoth }, nil},
+		{"only the response signed, both needed", "signature of the assertion: no signature on the element", func(c *saml.Config) { c.Signature = saml.SignedBoth }, func(a *answer) { a.signAssertion, a.signResponse = nil, &one }},
+		{"nothing signed, either needed", "signature of the assertion: no signature on the element", func(c *saml.Config) { c.Signature = saml.SignedEither }, func(a *answer) { a.signAssertion = nil }},
+		{"response signed, signature of the assertion forged", "signature of the assertion: the metadata holds no certificate that thi", func(c *saml.Config) { c.Signature = saml.SignedResponse }, func(a *answer) { a.signAssertion, a.signResponse = &evil, &one }},
 		{"response signature forged, assertion good", "signature of the response: the metadata holds no certificate that this", nil, func(a *answer) { a.signResponse = &evil }},
 		{"XSW1 response copied into the signature", "the document: a Response inside the document", func(c *saml.Config) { c.Signature = saml.SignedResponse }, func(a *answer) {
 			a.signAssertion, a.signResponse = nil, &one
@@ -132,6 +135,8 @@ func documents(t *testing.T) []refusal {
 		{"comment in NameID (CVE-2017-11427)", "the document: a comment", nil, text("alice-0001", "alice<!-- -->-0001")},
 		{"comment anywhere", "the document: a comment", nil, text("<samlp:Status>", "<samlp:Status><!-- x -->")},
 		{"processing instruction", "the document: a processing instruction", nil, text("<samlp:Status>", "<samlp:Status><?x y?>")},
+		{"declaration in the middle", "an XML declaration that is not the very first thing", nil, text("<samlp:Status>", `<samlp:Status><?xml version="1.0"?>`)},
+		{"processing instruction in front", "the document: a processing instruction", nil, func(a *answer) { a.raw = func(b []byte) []byte { return append([]byte("<?x y?>"), b...) } }},
 		{"DOCTYPE (CVE-2025-25291)", "the document: a DOCTYPE or other declaration", nil, func(a *answer) { a.raw = func(b []byte) []byte { return append([]byte(`<!DOCTYPE x>`), b...) } }},
 		{"entities", "the document: a DOCTYPE or other declaration", nil, func(a *answer) {
 			a.raw = func(b []byte) []byte {
@@ -209,6 +214,13 @@ func documents(t *testing.T) []refusal {
 		{"empty SignatureValue", "no certificate that this was signed with", nil, after(func(r *etree.Element) { sigOf(r).FindElement("./SignatureValue").SetText("") })},
 		{"element in SignatureValue", "SignatureValue holds more than text", nil, after(func(r *etree.Element) { sigOf(r).FindElement("./SignatureValue").CreateElement("x") })},
 		{"element in DigestValue", "DigestValue holds more than text", nil, after(func(r *etree.Element) { sigOf(r).FindElement(".//DigestValue").CreateElement("x") })},
+		{"something else in the reference", "Reference holds Object where it may not", nil, after(func(r *etree.Element) { sigOf(r).FindElement(".//Reference").CreateElement("ds:Object") })},
+		{"parameter of the digest", "digest algorithm", nil, after(func(r *etree.Element) { sigOf(r).FindElement(".//DigestMethod").CreateElement("x") })},
+		{"DigestValue that is not base64", "DigestValue is not base64", nil, after(func(r *etree.Element) { sigOf(r).FindElement(".//DigestValue").SetText("%") })},
+		{"XPath in a transform", "a transform holds XPath", nil, inTransform(`<ds:XPath xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>`)},
+		{"prefix list of another namespace", "a transform holds InclusiveNamespaces", nil, inTransform(`<x:InclusiveNamespaces xmlns:x="urn:x"/>`)},
+		{"something else in a transform's namespace", "a transform holds Other", nil, inTransform(`<ec:Other xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#"/>`)},
+		{"prefix list that holds something", "a transform holds InclusiveNamespaces", nil, inTransform(`<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="saml"><x/></ec:InclusiveNamespaces>`)},
 		{"PrefixList on SignedInfo", "canonicalization", nil, after(func(r *etree.Element) {
 			sigOf(r).FindElement(".//CanonicalizationMethod").AddChild(parse(`<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="saml"/>`))
 		})},
@@ -233,6 +245,15 @@ func documents(t *testing.T) []refusal {
 		{"name with two colons (CVE-2020-29511)", "not well-formed", nil, text("<samlp:Status>", "<samlp:Status><a:b:c/>")},
 		{"name with a colon in front (CVE-2020-29510)", "the name", nil, text("<samlp:Status>", "<samlp:Status><:a/>")},
 		{"attribute with a colon in front (CVE-2020-29509)", "the name", nil, text("<samlp:Status>", `<samlp:Status :a="">`)},
+		{"attribute that looks like a declaration", "is not declared", nil, text("<samlp:Status>", `<samlp:Status q="urn:q"><q:x/>`)},
+		{"prefix xmlns declared", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:xmlns="urn:x">`)},
+		{"a prefix for the namespace of xmlns", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:x="http://www.w3.org/2000/xmlns/">`)},
+		{"prefix outside ASCII", "the prefix", nil, text("<samlp:Status>", `<samlp:Status xmlns:é="urn:x">`)},
+		{"element with a prefix outside ASCII", "the name", nil, text("<samlp:Status>", `<samlp:Status><é:a xmlns:é="urn:x"/>`)},
+		{"name outside ASCII", "the name", nil, text("<samlp:Status>", `<samlp:Status><é/>`)},
+		{"name with a middle dot", "the name", nil, text("<samlp:Status>", `<samlp:Status><a·b/>`)},
+		{"xml:id of something else", "the ID", nil, text("<samlp:Status>", `<samlp:Status xml:id="_a1">`)},
+		{"33 elements deep", "the document: nested deeper than 32", nil, text("<samlp:Status>", "<samlp:Status>"+strings.Repeat("<a>", 31)+strings.Repeat("</a>", 31))},
 		{"xml prefix rebound", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:xml="urn:x">`)},
 		{"another prefix for the xml namespace", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:x="http://www.w3.org/XML/1998/namespace">`)},
 		{"undeclared by an empty value", "forbidden namespace", nil, text("<samlp:Status>", `<samlp:Status xmlns:saml="">`)},
@@ -282,4 +303,9 @@ func documents(t *testing.T) []refusal {
 			}
 		})},
 	}
+}
+
+// inTransform puts an element into the canonicalization of the reference.
+func inTransform(xml string) func(*answer) {
+	return after(func(r *etree.Element) { sigOf(r).FindElements(".//Transform")[1].AddChild(parse(xml)) })
 }

@@ -128,6 +128,23 @@ func TestRefusesMeanings(t *testing.T) {
 		{"long NameID", "NameID is longer than", nil, change(func(as *etree.Element) { as.FindElement(".//NameID").SetText(strings.Repeat("x", 5000)) })},
 		{"line break in the NameID", "control characters", nil, change(func(as *etree.Element) { as.FindElement(".//NameID").SetText("alice\nmallory") })},
 		{"no AuthnContext", "AuthnStatement has no AuthnContext", nil, remove(".//AuthnContext")},
+		{"assertion with an ID that is none", "the assertion has the ID", func(c *saml.Config) { c.Signature = saml.SignedResponse }, func(a *answer) {
+			set(".", "ID", "a b")(a)
+			a.signAssertion, a.signResponse = nil, &one
+		}},
+		{"assertion issued at no time", "Assertion has no IssueInstant", nil, set(".", "IssueInstant", "")},
+		{"response issued at no time", "Response has no IssueInstant", nil, after(func(r *etree.Element) { r.RemoveAttr("IssueInstant") })},
+		{"element in the issuer", "Issuer holds more than text", nil, add("./Issuer", "<x/>")},
+		{"beginning that is no time", "NotBefore of Conditions", nil, set("./Conditions", "NotBefore", "soon")},
+		{"condition of SAML's own not understood", "condition Condition is not understood", nil, add("./Conditions", `<saml:Condition`+ns+`/>`)},
+		{"audience restriction in another namespace", "condition AudienceRestriction is not understood", nil, foreign(".//AudienceRestriction")},
+		{"our name in something else than an Audience", "the audience is not", nil, change(func(as *etree.Element) { as.FindElement(".//Audience").Tag = "Other" })},
+		{"confirmation in another namespace", "the subject has no bearer confirmation", nil, foreign(".//SubjectConfirmation")},
+		{"confirmation under another name", "the subject has no bearer confirmation", nil, change(func(as *etree.Element) { as.FindElement(".//SubjectConfirmation").Tag = "Confirmation" })},
+		{"control character in the format of the NameID", "Format is longer than", nil, set(".//NameID", "Format", "urn:\u0085x")},
+		{"control character in the qualifier of the NameID", "NameID is longer than", nil, set(".//NameID", "NameQualifier", "a\u0085b")},
+		{"authenticated at no time", "AuthnStatement has no AuthnInstant", nil, set("./AuthnStatement", "AuthnInstant", "")},
+		{"session that ends at no time", "SessionNotOnOrAfter of AuthnStatement", nil, set("./AuthnStatement", "SessionNotOnOrAfter", "later")},
 		{"no assertion", "the response has no assertion", nil, after(func(r *etree.Element) { r.RemoveChild(assertionOf(r)) })},
 	})
 }
@@ -182,6 +199,14 @@ func TestRefusesEncrypted(t *testing.T) {
 			a.encrypt = sealed(sealing{bits: 128})
 			a.after = func(r *etree.Element) {
 				r.FindElement("./EncryptedAssertion/EncryptedData/EncryptionMethod").CreateAttr("Algorithm", "http://www.w3.org/2001/04/xmlenc#tripledes-cbc")
+			}
+		}},
+		{"no EncryptedData", cannot, nil, encryptedWithout("./EncryptedAssertion/EncryptedData")},
+		{"no CipherValue", cannot, nil, encryptedWithout("./EncryptedAssertion/EncryptedData/CipherData/CipherValue")},
+		{"content algorithm that nobody knows", "an algorithm that is not taken", nil, func(a *answer) {
+			a.encrypt = sealed(sealing{bits: 128})
+			a.after = func(r *etree.Element) {
+				r.FindElement("./EncryptedAssertion/EncryptedData/EncryptionMethod").CreateAttr("Algorithm", "urn:x")
 			}
 		}},
 		{"RSA 1.5 key transport", cannot, nil, func(a *answer) { a.encrypt = sealed(sealing{bits: 256, wrap: wrapPKCS1v15}) }},
@@ -251,4 +276,11 @@ func TestRefusesEncrypted(t *testing.T) {
 			}
 		}},
 	})
+}
+
+func encryptedWithout(path string) func(*answer) {
+	return func(a *answer) {
+		a.encrypt = sealed(sealing{bits: 128})
+		a.after = func(r *etree.Element) { e := r.FindElement(path); e.Parent().RemoveChild(e) }
+	}
 }

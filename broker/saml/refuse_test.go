@@ -47,6 +47,15 @@ func add(path, xml string) func(*answer) {
 	return change(func(as *etree.Element) { as.FindElement(path).AddChild(parse(xml)) })
 }
 
+// foreign moves an element of the assertion into another namespace.
+func foreign(path string) func(*answer) {
+	return change(func(as *etree.Element) {
+		e := as.FindElement(path)
+		e.Space = "x"
+		e.CreateAttr("xmlns:x", "urn:x")
+	})
+}
+
 func change(f func(as *etree.Element)) func(*answer) {
 	return func(a *answer) { a.before = func(_, as *etree.Element) { f(as) } }
 }

@@ -169,6 +169,8 @@ func TestConfig(t *testing.T) {
 		{"PublicURL: ", func(c *saml.Config) { c.PublicURL = "https://sso.example.com/path" }},
 		{"one of metadata_url", func(c *saml.Config) { c.MetadataFile = "" }},
 		{"one of metadata_url", func(c *saml.Config) { c.MetadataURL = "https://idp.example.com" }},
+		{"PublicURL: ", func(c *saml.Config) { c.PublicURL = "https:" }},
+		{"PublicURL: ", func(c *saml.Config) { c.PublicURL = "https://[::1" }},
 		{"HTTP client", func(c *saml.Config) { c.MetadataFile, c.MetadataURL = "", "https://idp.example.com" }},
 		{"must be https", func(c *saml.Config) {
 			c.MetadataFile, c.MetadataURL, c.HTTP = "", "http://idp.example.com", http.DefaultClient
@@ -176,6 +178,11 @@ func TestConfig(t *testing.T) {
 		{"is no address", func(c *saml.Config) {
 			c.MetadataFile, c.MetadataURL, c.HTTP = "", "file:///etc/passwd", http.DefaultClient
 		}},
+		{"must be https", fetched("http://192.0.2.1", nil)},
+		{"is no address", fetched("https://[::1", nil)},
+		{"is no address", fetched("ftp://localhost", nil)},
+		{"is no address", fetched("ftp://idp.example.com", idpKey().Certificate)},
+		{"is no address", fetched("http:///metadata", idpKey().Certificate)},
 		{"must be https", func(c *saml.Config) { // which only browsers keep on this machine
 			c.MetadataFile, c.MetadataURL, c.HTTP = "", "http://idp.localhost/metadata", http.DefaultClient
 		}},
@@ -193,19 +200,30 @@ func TestConfig(t *testing.T) {
 		{"decryption key is needed", func(c *saml.Config) { c.WantEncrypted = true }},
 		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{weak} }},
 		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{{}} }},
+		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{{Certificate: spSign().Certificate}} }},
 		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{stray} }},
 		{"signing key is", func(c *saml.Config) { c.Signing = []saml.KeyPair{idpP256()} }},
 		{"decryption key is", func(c *saml.Config) { c.Decryption = []saml.KeyPair{weak} }},
+		{"decryption key is", func(c *saml.Config) {
+			c.Decryption = []saml.KeyPair{{Key: elsewhere{spCrypt().Key}, Certificate: spCrypt().Certificate}}
+		}},
 		{"decryption key is", func(c *saml.Config) { c.Decryption = []saml.KeyPair{{Key: spCrypt().Key}} }},
 	}
 	fine := saml.Config{ID: "corp", PublicURL: "https://sso.example.com", MetadataFile: "idp.xml"}
 	if _, err := saml.New(fine); err != nil {
 		t.Fatal(err)
 	}
-	pinned := fine
-	pinned.MetadataFile, pinned.MetadataURL, pinned.MetadataCertificate, pinned.HTTP = "", "http://idp.example.com", idpKey().Certificate, http.DefaultClient
-	if _, err := saml.New(pinned); err != nil {
-		t.Errorf("plain http with a pinned certificate: %v", err)
+	for name, change := range map[string]func(*saml.Config){
+		"plain http with a pinned certificate": fetched("http://idp.example.com", idpKey().Certificate),
+		"plain http on localhost":              fetched("http://localhost:8080/metadata", nil),
+		"plain http on loopback":               fetched("http://[::1]:8080/metadata", nil),
+		"the largest clock skew":               func(c *saml.Config) { c.ClockSkew = 5 * time.Minute },
+	} {
+		c := fine
+		change(&c)
+		if _, err := saml.New(c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	for _, tt := range tests {
 		c := fine
@@ -215,3 +233,13 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// fetched has metadata come from an address.
+func fetched(address string, pin *x509.Certificate) func(*saml.Config) {
+	return func(c *saml.Config) {
+		c.MetadataFile, c.MetadataURL, c.MetadataCertificate, c.HTTP = "", address, pin, http.DefaultClient
+	}
+}
+
+// elsewhere is a key that is not in memory, such as one in a module.
+type elsewhere struct{ crypto.Signer }

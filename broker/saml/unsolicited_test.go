@@ -30,6 +30,9 @@ func TestUnsolicited(t *testing.T) {
 	if err != nil || got.Subject.ID != "alice-0001" || got.ReplayID != "_a1" || !got.ReplayExpires.After(fixed.Add(5*time.Minute)) || !sp.AcceptsUnsolicited() {
 		t.Errorf("%v %+v", err, got)
 	}
+	if newSP(t, metadata(idpKey()), nil).AcceptsUnsolicited() {
+		t.Error("offered where idp_initiated is off")
+	}
 }
 
 // TestUnsolicitedRefused ensures that what is not exactly an answer to no
