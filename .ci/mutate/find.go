@@ -169,7 +169,7 @@ func (s *searcher) node(n ast.Node) bool {
 		s.switchStmt(n)
 	case *ast.TypeSwitchStmt:
 		for _, c := range n.Body.List {
-			s.passClause(c.(*ast.CaseClause), "case "+s.texts(c.(*ast.CaseClause).List))
+			s.passClause(c.(*ast.CaseClause), s.caseOf(c.(*ast.CaseClause)))
 		}
 	case *ast.ReturnStmt:
 		s.truth(n)
@@ -314,12 +314,15 @@ func (s *searcher) text(n ast.Node) string {
 	return strings.Join(strings.Fields(string(s.src[from:to])), " ")
 }
 
-func (s *searcher) texts(list []ast.Expr) string {
+func (s *searcher) caseOf(c *ast.CaseClause) string {
+	if c.List == nil {
+		return "default"
+	}
 	var out []string
-	for _, e := range list {
+	for _, e := range c.List {
 		out = append(out, s.text(e))
 	}
-	return strings.Join(out, ", ")
+	return "case " + strings.Join(out, ", ")
 }
 
 func (s *searcher) offsets(n ast.Node) (from, to int) {
