@@ -34,6 +34,7 @@ func TestSignInToken(t *testing.T) {
 		{"empty", 200, `{"SigninToken":""}`, false},
 		{"two documents", 200, `{"SigninToken":"abc"}{}`, false},
 		{"broken", 503, "planted-secret", false},
+		{"not done yet", 202, `{"SigninToken":"abc"}`, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestDestinations(t *testing.T) {
 	for _, d := range []broker.Destination{
 		{Path: "https://evil.example"}, {Path: "//evil.example"}, {Path: "/ec2/home"}, {Path: "ec2/../evil"}, {Path: "ec2/home?x=1"}, {Path: "ec2/home#x"},
 		{Path: "unknown/home"}, {Path: "ec2\n"}, {Path: "ec2/" + strings.Repeat("a", 300)}, {Path: "ec2@evil.example"}, {Path: `ec2\evil`}, {Path: "ec2/%2e%2e"},
-		{Region: "evil.example/"}, {Region: "eu-west-1.evil.example#"}, {Region: "EU-WEST-1"}, {Region: "cn-north-1"}, {Region: "us-gov-west-1"}, {Region: "eu-west"}, {Path: "ec2/.."}, {Path: "ec2//x"}, {Path: "ec2/"}, {Region: "eu-west-1\n"}, {Region: strings.Repeat("a", 3000)},
+		{Region: "evil.example/"}, {Region: "eu-west-1.evil.example#"}, {Region: "EU-WEST-1"}, {Region: "cn-north-1"}, {Region: "us-gov-west-1"}, {Region: "eu-west"}, {Region: "eu-" + strings.Repeat("w", 30) + "-1"}, {Path: "ec2/.."}, {Path: "ec2//x"}, {Path: "ec2/"}, {Region: "eu-west-1\n"}, {Region: strings.Repeat("a", 3000)},
 	} {
 		if link, err := f.SignInURL(t.Context(), consoleRequest(d)); broker.CodeOf(err) != broker.CodeInvalid {
 			t.Errorf("%+v became %s, error %v", d, link.Reveal(), err)
@@ -143,6 +144,10 @@ func TestConfig(t *testing.T) {
 		"unknown partition":           {HTTP: http.DefaultClient, Partitions: map[broker.Partition]federation.PartitionConfig{"aws-moon": {}}},
 		"region of another partition": {HTTP: http.DefaultClient, Partitions: map[broker.Partition]federation.PartitionConfig{"aws": {SignInRegions: []string{"cn-north-1"}}}},
 		"endpoint scheme":             {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{SignIn: "ftp://localhost"}},
+		"endpoint nowhere":            {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{STS: "https:"}},
+		"endpoint that is no URL":     {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{STS: "https://[::1"}},
+		"endpoint with a query":       {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{STS: "https://localhost?x=1"}},
+		"endpoint with a fragment":    {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{STS: "https://localhost#x"}},
 		"endpoint user":               {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{Console: "https://a:b@localhost"}},
 		"bad region":                  {HTTP: http.DefaultClient, Partitions: map[broker.Partition]federation.PartitionConfig{"aws": {STSRegions: []string{"evil.example/"}}}},
 		"endpoint path":               {HTTP: http.DefaultClient, Insecure: federation.InsecureEndpoints{STS: "http://localhost/x"}},
@@ -150,6 +155,10 @@ func TestConfig(t *testing.T) {
 		if _, err := federation.New(c); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+	c := federation.Config{Insecure: federation.InsecureEndpoints{SignIn: "https://localhost", Console: "https://console.localhost"}}
+	if got := c.Origins([]broker.Partition{broker.PartitionAWS}); !slices.Equal(got, []string{"https://localhost", "https://console.localhost"}) {
+		t.Errorf("a browser may go to %q", got)
 	}
 }
 

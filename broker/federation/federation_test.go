@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -233,20 +234,24 @@ func TestVerdictsByVia(t *testing.T) {
 func TestAnswerThatIsNotOurs(t *testing.T) {
 	good := fmt.Sprintf(success, "AssumeRoleWithSAML", "alice@example.com")
 	for name, body := range map[string]string{
-		"another session":   fmt.Sprintf(success, "AssumeRoleWithSAML", "mallory@example.com"),
-		"another role":      strings.ReplaceAll(good, "assumed-role/Admin", "assumed-role/Other"),
-		"another case":      strings.ReplaceAll(good, "assumed-role/Admin", "assumed-role/admin"),
-		"another account":   strings.ReplaceAll(good, "111122223333", "999999999999"),
-		"another partition": strings.ReplaceAll(good, "arn:aws:", "arn:aws-cn:"),
-		"another id":        strings.ReplaceAll(good, "AROAX:alice", "AROAX:mallory"),
-		"no credentials":    `<AssumeRoleWithSAMLResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResponse>`,
-		"no session token":  strings.ReplaceAll(good, "<SessionToken>planted-token</SessionToken>", ""),
-		"no expiry":         strings.ReplaceAll(good, "<Expiration>2026-11-24T10:00:00Z</Expiration>", ""),
-		"bad expiry":        strings.ReplaceAll(good, "2026-11-24T10:00:00Z", "planted-soon"),
-		"cut":               good[:strings.Index(good, "</SessionToken>")],
-		"huge":              strings.Replace(good, "planted-token", strings.Repeat("a", 2<<20), 1),
-		"not XML":           "planted, not XML",
-		"nothing":           "",
+		"another session":             fmt.Sprintf(success, "AssumeRoleWithSAML", "mallory@example.com"),
+		"another role":                strings.ReplaceAll(good, "assumed-role/Admin", "assumed-role/Other"),
+		"another case":                strings.ReplaceAll(good, "assumed-role/Admin", "assumed-role/admin"),
+		"another account":             strings.ReplaceAll(good, "111122223333", "999999999999"),
+		"another partition":           strings.ReplaceAll(good, "arn:aws:", "arn:aws-cn:"),
+		"another id":                  strings.ReplaceAll(good, "AROAX:alice", "AROAX:mallory"),
+		"no credentials":              `<AssumeRoleWithSAMLResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResult></AssumeRoleWithSAMLResponse>`,
+		"no user":                     regexp.MustCompile(`<AssumedRoleUser>.*</AssumedRoleUser>`).ReplaceAllString(good, ""),
+		"no credentials for the user": regexp.MustCompile(`<Credentials>.*</Credentials>`).ReplaceAllString(good, ""),
+		"no key id":                   strings.ReplaceAll(good, "<AccessKeyId>ASIAEXAMPLEEXAMPLE</AccessKeyId>", ""),
+		"no secret key":               strings.ReplaceAll(good, "<SecretAccessKey>planted-secret</SecretAccessKey>", ""),
+		"no session token":            strings.ReplaceAll(good, "<SessionToken>planted-token</SessionToken>", ""),
+		"no expiry":                   strings.ReplaceAll(good, "<Expiration>2026-11-24T10:00:00Z</Expiration>", ""),
+		"bad expiry":                  strings.ReplaceAll(good, "2026-11-24T10:00:00Z", "planted-soon"),
+		"cut":                         good[:strings.Index(good, "</SessionToken>")],
+		"huge":                        strings.Replace(good, "planted-token", strings.Repeat("a", 2<<20), 1),
+		"not XML":                     "planted, not XML",
+		"nothing":                     "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, _ := newSTS(t, func(url.Values) (int, string) { return 200, body })
@@ -258,6 +263,30 @@ func TestAnswerThatIsNotOurs(t *testing.T) {
 				t.Errorf("a secret is in the error: %v", err)
 			}
 		})
+	}
+}
+
+// TestTokenWithoutCredentials ensures the same of the other call.
+func TestTokenWithoutCredentials(t *testing.T) {
+	body := strings.ReplaceAll(fmt.Sprintf(success, "AssumeRoleWithWebIdentity", "alice@example.com"), "<SessionToken>planted-token</SessionToken>", "")
+	addr, _ := newSTS(t, func(url.Values) (int, string) { return 200, body })
+	_, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(broker.ViaOIDC))
+	if broker.CodeOf(err) != broker.CodeUnavailable || !strings.Contains(err.Error(), "without credentials") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestForeignCode ensures that of a code which nobody knows only such text is
+// shown as AWS's codes are made of.
+func TestForeignCode(t *testing.T) {
+	for code, want := range map[string]string{
+		"Zz.Aa": "(Zz.Aa)", "a{b": "(unknown code)", "a[b": "(unknown code)", "a@b": "(unknown code)", "a`b": "(unknown code)", "é": "(unknown code)", "a b": "(unknown code)",
+	} {
+		addr, _ := newSTS(t, func(url.Values) (int, string) { return 400, fmt.Sprintf(failure, code, "x") })
+		_, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(broker.ViaSAML))
+		if !strings.Contains(broker.Message(err), want) {
+			t.Errorf("%q: %v", code, err)
+		}
 	}
 }
 

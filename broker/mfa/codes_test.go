@@ -1,6 +1,10 @@
 package mfa_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -37,6 +41,39 @@ func TestCodes(t *testing.T) {
 			t.Errorf("%d steps off: %d, %t", steps, step, ok)
 		}
 	}
+}
+
+// TestAttackCodeWithoutKey ensures that a secret which is empty or broken has no
+// codes, though they could be computed, and neither has the time before there
+// were any.
+func TestAttackCodeWithoutKey(t *testing.T) {
+	c := mfa.NewCodes("rolegate", nil)
+	at := time.Unix(1_800_000_000, 0)
+	for name, tt := range map[string]struct {
+		secret string
+		key    []byte
+		at     time.Time
+	}{
+		"no secret":              {"", nil, at},
+		"secret that breaks off": {"GEZDGNBVGY3TQOJQ!", []byte("1234567890"), at},
+		"step 0":                 {"GEZDGNBVGY3TQOJQ", []byte("1234567890"), time.Unix(10, 0)},
+	} {
+		if step, ok := c.Match(broker.NewSecret(tt.secret), hotp(tt.key, tt.at.Unix()/30), tt.at); ok {
+			t.Errorf("%s: accepted, step %d", name, step)
+		}
+	}
+	if _, ok := c.Match(broker.NewSecret("GEZDGNBVGY3TQOJQ"), hotp([]byte("1234567890"), at.Unix()/30), at); !ok {
+		t.Error("this test computes other codes")
+	}
+}
+
+// hotp is RFC 4226 5.3.
+func hotp(key []byte, step int64) string {
+	mac := hmac.New(sha1.New, key)
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(step)))
+	sum := mac.Sum(nil)
+	n := binary.BigEndian.Uint32(sum[sum[19]&15:]) & 0x7fffffff
+	return fmt.Sprintf("%06d", n%1_000_000)
 }
 
 // FuzzCode ensures that no foreign text is a code but the six digits of the step,

@@ -110,6 +110,50 @@ func TestPasskey(t *testing.T) {
 	}
 }
 
+// TestSecondPasskey ensures that the one that was used is named, of several.
+func TestSecondPasskey(t *testing.T) {
+	_, first := enrolled(t, newDevice("u-alice"))
+	d := newDevice("u-alice")
+	p, second := enrolled(t, d)
+	have := [][]byte{first[0], second[0]}
+	ch, err := p.BeginUse(alice, have)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cred.Counter = 1
+	if which, _, err := p.FinishUse(alice, have, ch.State, d.get(t, ch.Options)); err != nil || which != 1 {
+		t.Errorf("%d, %v", which, err)
+	}
+}
+
+// TestPasskeyBroken ensures that what cannot be read, of our own, is an error of
+// ours and not taken for nothing.
+func TestPasskeyBroken(t *testing.T) {
+	d := newDevice("u-alice")
+	p, have := enrolled(t, d)
+	ch, err := p.BeginUse(alice, have)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := [][]byte{have[0], []byte("{")}
+	for name, call := range map[string]func() error{
+		"credential at enrolment": func() error { _, err := p.BeginEnrol(alice, half); return err },
+		"credential before use":   func() error { _, err := p.BeginUse(alice, half); return err },
+		"credential at use":       func() error { _, _, err := p.FinishUse(alice, half, ch.State, d.get(t, ch.Options)); return err },
+		"state of an enrolment":   func() error { _, _, err := p.FinishEnrol(alice, []byte("{"), []byte("{}")); return err },
+		"state of a use":          func() error { _, _, err := p.FinishUse(alice, have, []byte("{"), d.get(t, ch.Options)); return err },
+	} {
+		if err := call(); broker.CodeOf(err) != broker.CodeInternal {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, bad := range []string{"", "https:", "https://[::1"} {
+		if _, err := mfa.NewPasskeys(mfa.Config{PublicURL: bad}); err == nil || !strings.Contains(err.Error(), "PublicURL") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 // TestAttackPasskeyUse ensures that each bad answer at use is refused.
 func TestAttackPasskeyUse(t *testing.T) {
 	tests := []struct {
