@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	r := &runner{options: o, scratch: scratch, out: out}
 	if r.overlay, err = overlay(pkgs, found, scratch); err != nil {
 		return err

@@ -55,7 +55,7 @@ type runner struct {
 func (r *runner) all(ctx context.Context, found *findings) error {
 	own := map[string]*testBinary{}
 	for _, p := range found.packages {
-		b, err := r.prepare(ctx, "./"+p, found)
+		b, err := r.prepare(ctx, "./"+p)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (r *runner) all(ctx context.Context, found *findings) error {
 		return err
 	}
 	for _, pattern := range strings.Split(r.also, ",") {
-		b, err := r.prepare(ctx, pattern, found)
+		b, err := r.prepare(ctx, pattern)
 		if err != nil {
 			return err
 		}
@@ -115,11 +115,12 @@ func (r *runner) each(count int, do func(int) error) error {
 }
 
 // prepare compiles the tests of a package and runs each once, unchanged.
-func (r *runner) prepare(ctx context.Context, pkg string, found *findings) (*testBinary, error) {
+func (r *runner) prepare(ctx context.Context, pkg string) (*testBinary, error) {
 	b := &testBinary{
 		dir:  filepath.Join(r.root, filepath.FromSlash(pkg)),
 		path: filepath.Join(r.scratch, strings.NewReplacer("/", "-", ".", "-").Replace(pkg)+".test"),
 	}
+	//nolint:gosec // G204: what the person at the keyboard names is built
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", r.overlay, "-o", b.path, pkg)
 	build.Dir = r.root
 	if out, err := build.CombinedOutput(); err != nil {
@@ -205,7 +206,7 @@ func (r *runner) once(ctx context.Context, b *testBinary, name, row string) (tes
 	if err != nil {
 		return t, "", err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	var out bytes.Buffer
 	t.took, err = r.exec(ctx, b, &out, []string{"MUTATE_LOG=" + log.Name()}, "-test.v", "-test.run="+pattern(name, rows))
 	if err != nil {
@@ -280,7 +281,7 @@ func (r *runner) try(ctx context.Context, b *testBinary, m *mutant) error {
 // exec runs the test binary where its package is, and says how long the
 // processor was at it.
 func (r *runner) exec(ctx context.Context, b *testBinary, out io.Writer, env []string, args ...string) (time.Duration, error) {
-	c := exec.CommandContext(ctx, b.path, args...)
+	c := exec.CommandContext(ctx, b.path, args...) //nolint:gosec // G204: the binary that was just built
 	c.Dir, c.Env, c.Stdout, c.Stderr = b.dir, append(os.Environ(), env...), out, out
 	c.WaitDelay = 5 * time.Second
 	err := c.Run()
