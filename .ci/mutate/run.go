@@ -236,9 +236,10 @@ func (r *runner) try(ctx context.Context, b *testBinary, m *mutant) error {
 		rows []string
 		need time.Duration
 	}
-	parts := map[string]*part{}
+	parts, whole := map[string]*part{}, map[string]time.Duration{}
 	var order []string
 	for _, t := range b.tests {
+		whole[t.name] += t.took
 		if t.reaches[m.id] && m.fate == unreached {
 			m.fate = alike
 		}
@@ -258,21 +259,34 @@ func (r *runner) try(ctx context.Context, b *testBinary, m *mutant) error {
 	}
 	slices.SortStableFunc(order, func(a, c string) int { return int(parts[a].need - parts[c].need) })
 	for _, name := range order {
-		limited, cancel := context.WithTimeout(ctx, r.spare+10*parts[name].need)
-		_, err := r.exec(limited, b, nil, []string{"MUTATE_ACTIVE=" + strconv.Itoa(m.id)},
-			"-test.failfast", "-test.timeout=0", "-test.run="+pattern(name, parts[name].rows))
-		late := limited.Err()
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case late != nil:
-			m.fate = hung
-			return nil
-		case err != nil:
-			m.fate = killed
-			return nil
+		if err := r.ask(ctx, b, m, pattern(name, parts[name].rows), parts[name].need); err != nil || m.fate != survived {
+			return err
 		}
+	}
+	// What no row notices alone, a test may that looks at all of its rows.
+	for _, name := range order {
+		if len(parts[name].rows) > 0 {
+			if err := r.ask(ctx, b, m, pattern(name, nil), whole[name]); err != nil || m.fate != survived {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ask runs tests with the mutant on and notes its fate.
+func (r *runner) ask(ctx context.Context, b *testBinary, m *mutant, tests string, need time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, r.spare+10*need)
+	defer cancel()
+	_, err := r.exec(limited, b, nil, []string{"MUTATE_ACTIVE=" + strconv.Itoa(m.id)}, "-test.failfast", "-test.timeout=0", "-test.run="+tests)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case limited.Err() != nil:
+		m.fate = hung
+	case err != nil:
+		m.fate = killed
+	default:
 		m.fate = survived
 	}
 	return nil
