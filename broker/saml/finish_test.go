@@ -19,17 +19,23 @@ import (
 // TestFormRefused holds what is wrong before there is a document.
 func TestFormRefused(t *testing.T) {
 	sp := newSP(t, metadata(idpKey()), nil)
-	raw := base64.StdEncoding.EncodeToString(good().build(t))
+	doc := good().build(t)
+	doc = append(doc, "  "[:(3-len(doc)%3)%3]...) // so that no padding ends the field
+	raw := base64.StdEncoding.EncodeToString(doc)
+	if _, err := sp.Finish(t.Context(), request(), url.Values{"SAMLResponse": {raw}}); err != nil {
+		t.Fatal(err)
+	}
 	for name, f := range map[string]url.Values{
-		"no field":      {},
-		"two fields":    {"SAMLResponse": {raw, raw}},
-		"empty":         {"SAMLResponse": {""}},
-		"not base64":    {"SAMLResponse": {"%%%"}},
-		"vertical tab":  {"SAMLResponse": {raw[:8] + "\v" + raw[8:]}},
-		"artifact":      {"SAMLart": {"x"}, "SAMLResponse": {raw}},
-		"not XML":       {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("hello"))}},
-		"empty XML":     {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("<x/>"))}},
-		"only a prolog": {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte(`<?xml version="1.0"?>`))}},
+		"no field":               {},
+		"two fields":             {"SAMLResponse": {raw, raw}},
+		"empty":                  {"SAMLResponse": {""}},
+		"not base64":             {"SAMLResponse": {"%%%"}},
+		"vertical tab":           {"SAMLResponse": {raw[:8] + "\v" + raw[8:]}},
+		"artifact":               {"SAMLart": {"x"}, "SAMLResponse": {raw}},
+		"not XML":                {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("hello"))}},
+		"empty XML":              {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("<x/>"))}},
+		"only a prolog":          {"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte(`<?xml version="1.0"?>`))}},
+		"whole, then not base64": {"SAMLResponse": {raw + "%"}},
 	} {
 		if _, err := sp.Finish(t.Context(), request(), f); broker.CodeOf(err) != broker.CodeUnauthenticated {
 			t.Errorf("%s: %v", name, err)

@@ -118,8 +118,9 @@ func TestMetadataRefused(t *testing.T) {
 		"two providers": func() {
 			body = `<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">` + valid + valid + `</EntitiesDescriptor>`
 		},
-		"broken base64":   func() { body = strings.Replace(valid, "<X509Certificate>", "<X509Certificate>%%", 1) },
-		"empty entity ID": func() { body = strings.Replace(valid, idpEntity, "", 1) },
+		"base64 that breaks off": func() { body = strings.Replace(valid, "</X509Certificate>", "%</X509Certificate>", 1) },
+		"broken base64":          func() { body = strings.Replace(valid, "<X509Certificate>", "<X509Certificate>%%", 1) },
+		"empty entity ID":        func() { body = strings.Replace(valid, idpEntity, "", 1) },
 	} {
 		body, status = valid, 200
 		bad()
