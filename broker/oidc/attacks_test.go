@@ -172,6 +172,7 @@ func TestRefuses(t *testing.T) {
 		{name: "mix-up: iss removed", op: func(p *op) { p.discovery["authorization_response_iss_parameter_supported"] = true }},
 		{name: "two states", form: func(f url.Values) { f.Add("state", "state-1") }},
 		{name: "no state asked, none given", form: func(f url.Values) { f.Del("state") }, req: func(r *broker.AuthRequest) { r.State = "" }},
+		{name: "no nonce asked, none given", op: claim("nonce", nil), req: func(r *broker.AuthRequest) { r.Nonce = "" }},
 		{name: "error beside a code", form: func(f url.Values) { f.Set("error", "access_denied") }},
 		{name: "PKCE verifier of another request", op: func(p *op) { p.challenge = "another" }},
 		{name: "code refused", op: func(p *op) {

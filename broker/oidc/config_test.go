@@ -29,14 +29,25 @@ func TestConfigRefused(t *testing.T) {
 		"issuer with query":        func(c *oidc.Config) { c.Issuer += "?tenant=1" },
 		"http issuer, no loopback": func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "http://idp.example", true },
 		"http, under .localhost":   func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "http://idp.localhost", true },
+		"issuer without a host":    func(c *oidc.Config) { c.Issuer = "https:///x" },
+		"issuer with a fragment":   func(c *oidc.Config) { c.Issuer = "https://idp.example#x" },
+		"issuer that is no URL":    func(c *oidc.Config) { c.Issuer = "https://[::1" },
+		"public URL that is none":  func(c *oidc.Config) { c.PublicURL = "https://[::1" },
+		"http issuer, an address":  func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "http://192.0.2.1", true },
+		"ftp issuer on loopback":   func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "ftp://localhost", true },
 		"user in the issuer":       func(c *oidc.Config) { c.Issuer = "https://a:b@idp.example" },
 	} {
 		if _, err := oidc.New(p.config(change)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := oidc.New(p.config(func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = "http://localhost:18102", true })); err != nil {
-		t.Errorf("plain http on loopback, where it is allowed: %v", err)
+	for _, issuer := range []string{"http://localhost:18102", "http://[::1]:18102"} {
+		if _, err := oidc.New(p.config(func(c *oidc.Config) { c.Issuer, c.InsecureHTTP = issuer, true })); err != nil {
+			t.Errorf("plain http on loopback, where it is allowed: %v", err)
+		}
+	}
+	if _, err := oidc.New(p.config(func(c *oidc.Config) { c.Scopes = []string{"email", "openid"} })); err != nil {
+		t.Errorf("scopes with openid: %v", err)
 	}
 	_, err := oidc.New(oidc.Config{ID: "A", Algorithms: []string{"none"}, ClockSkew: -1})
 	if ps, _ := errors.AsType[broker.Problems](err); len(ps) != 8 {

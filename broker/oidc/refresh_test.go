@@ -61,7 +61,7 @@ func TestRefreshTokens(t *testing.T) {
 			p := newOP(t)
 			change(p)
 			got, err := p.party(t, offline).RefreshTokens(t.Context(), alice, old)
-			if broker.CodeOf(err) != broker.CodeUnauthenticated || !got.IDToken.IsZero() || strings.Contains(err.Error(), "planted") {
+			if broker.CodeOf(err) != broker.CodeUnauthenticated || !got.IDToken.IsZero() || strings.Contains(err.Error(), "planted") || !strings.Contains(broker.Message(err), "did not renew") {
 				t.Errorf("%+v %v", got, err)
 			}
 		})
@@ -84,6 +84,13 @@ func TestRefreshTokens(t *testing.T) {
 		p := newOP(t)
 		p.serve = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }
 		if _, err := p.party(t, offline).RefreshTokens(t.Context(), alice, old); broker.CodeOf(err) != broker.CodeUnavailable {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("provider not known yet", func(t *testing.T) {
+		p := newOP(t)
+		p.discovery["issuer"] = "https://other.example"
+		if _, err := p.party(t, offline).RefreshTokens(t.Context(), alice, old); broker.CodeOf(err) != broker.CodeUnavailable || len(p.forms) != 0 {
 			t.Errorf("%v", err)
 		}
 	})

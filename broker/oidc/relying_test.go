@@ -200,6 +200,7 @@ func TestErrorAnswers(t *testing.T) {
 		word string
 	}{
 		"access_denied": {broker.CodeUnauthenticated, "did not sign you in"}, "login_required": {broker.CodeUnauthenticated, "needs something"},
+		"interaction_required": {broker.CodeUnauthenticated, "needs something"}, "account_selection_required": {broker.CodeUnauthenticated, "needs something"},
 		"consent_required": {broker.CodeUnauthenticated, "needs something"}, "unmet_authentication_requirements": {broker.CodeUnauthenticated, "as strongly"},
 		"server_error": {broker.CodeUnavailable, "corp"}, "temporarily_unavailable": {broker.CodeUnavailable, "corp"},
 		"invalid_scope": {broker.CodeUnauthenticated, "corp"}, "<script>": {broker.CodeUnauthenticated, "corp"},
