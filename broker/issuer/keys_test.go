@@ -238,6 +238,41 @@ func TestKeysRefuse(t *testing.T) {
 			b := block(t, m, "PRIVATE KEY")
 			return os.WriteFile(m, append(b, b...), 0o600)
 		}, "more than one"},
+		{"two certificates in a file", func(t *testing.T, d string) error {
+			m := one(t, d, "aws-saml.*.pem")
+			c := block(t, m, "CERTIFICATE")
+			return os.WriteFile(m, slices.Concat(block(t, m, "PRIVATE KEY"), c, c), 0o600)
+		}, "more than one"},
+		{"a key without its certificate", func(t *testing.T, d string) error {
+			m := one(t, d, "aws-saml.*.pem")
+			return os.WriteFile(m, block(t, m, "PRIVATE KEY"), 0o600)
+		}, "is missing or belongs to another key"},
+		{"something after the key", func(t *testing.T, d string) error {
+			m := one(t, d, "data.*.pem")
+			return os.WriteFile(m, append(block(t, m, "ROLEGATE DATA KEY"), "x"...), 0o600)
+		}, "something follows"},
+		{"data key of 31 bytes", func(t *testing.T, d string) error {
+			return os.WriteFile(one(t, d, "data.*.pem"), pem.EncodeToMemory(&pem.Block{Type: "ROLEGATE DATA KEY", Bytes: make([]byte, 31)}), 0o600)
+		}, "has 32 bytes"},
+		{"a file of 65 KiB", func(t *testing.T, d string) error {
+			m := one(t, d, "data.*.pem")
+			return os.WriteFile(m, append(block(t, m, "ROLEGATE DATA KEY"), strings.Repeat("\n", 65<<10)...), 0o600)
+		}, "is no key file"},
+		{"name without a purpose", func(t *testing.T, d string) error {
+			m := one(t, d, "data.*.pem")
+			return os.Rename(m, strings.Replace(m, "data.", "data-", 1))
+		}, "file name"},
+		{"purpose that nobody knows", func(t *testing.T, d string) error {
+			m := one(t, d, "data.*.pem")
+			return os.Rename(m, strings.Replace(m, "data.", "other.", 1))
+		}, "file name"},
+		{"data key for assertions", func(t *testing.T, d string) error {
+			m := one(t, d, "data.*.pem")
+			return os.Rename(m, strings.Replace(m, "data.", "aws-saml.", 1))
+		}, "not the kind of key"},
+		{"index that is no YAML", func(_ *testing.T, d string) error {
+			return os.WriteFile(filepath.Join(d, "keys.yaml"), []byte("{"), 0o600)
+		}, "keys.yaml: "},
 		{"short RSA key", func(t *testing.T, d string) error { return weak(t, d) }, "too short"},
 		{"folder instead of a key", func(_ *testing.T, d string) error { return os.Mkdir(filepath.Join(d, "x.pem"), 0o700) }, "no key file"},
 		{"index names one key twice", func(_ *testing.T, d string) error {
