@@ -48,6 +48,7 @@ func TestFlattenRefused(t *testing.T) {
 		"no object": `[]`, "null": `null`, "nothing": ``, "half": `{"a":`, "two values": `{} {}`, "rest": `{}x`,
 		"name twice": `{"a":1,"a":2}`, "name twice, once null": `{"a":null,"a":2}`, "name twice, once objects": `{"a":[{}],"a":[]}`,
 		"half a list": `{"a":[1`, "half of what is left out": `{"a":[[[`, "no comma": `{"a":1 "b":2}`,
+		"list twice": `{"a":[1],"a":[2]}`,
 	} {
 		if got, _, err := oidc.Flatten([]byte(raw)); err == nil || got != nil {
 			t.Errorf("%s: accepted", name)

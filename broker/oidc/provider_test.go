@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -140,6 +141,11 @@ func TestDiscoveryKeepsLastGood(t *testing.T) {
 	p.discovery = map[string]any{}
 	if rp.Refresh(t.Context()) == nil || rp.Status().Err == nil {
 		t.Error("an empty document was accepted")
+	}
+	p.discovery, p.jwks = maps.Clone(discovery), jwks
+	p.discovery["code_challenge_methods_supported"] = "plain"
+	if rp.Refresh(t.Context()) == nil || rp.Status().Err == nil {
+		t.Error("a document that can be read in part was accepted")
 	}
 	if _, err := rp.Finish(t.Context(), request(), callback()); err != nil {
 		t.Error(err)
