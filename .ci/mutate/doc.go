@@ -41,6 +41,10 @@
 // mutant is one run of the tests that reach it, stopping at the first failure.
 // One that hangs counts as noticed.
 //
+// A test with rows is run row by row, for the rows where the mutant differs,
+// and whole if no row notices. With -also, tests of other packages are asked
+// about what the package's own do not notice.
+//
 // A survivor needs a reason in survivors.yaml: why the change cannot be seen
 // (equivalent), or which other check refuses too. The run fails where one has
 // none, and where a reason has no survivor any more.

@@ -107,6 +107,18 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Tests of another package are asked where the package's own notice nothing.
+func TestAlso(t *testing.T) {
+	for also, want := range map[string]string{"": "[no test reaches it]", "./door": ""} {
+		var out bytes.Buffer
+		err := run(t.Context(), []string{"-root", "testdata/tiny", "-only", "Read", "-also", also, "./gate"}, &out)
+		line := "Read: known(name); err != nil: never"
+		if err == nil || strings.Contains(out.String(), line) != (want != "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: %v\n%s", also, err, &out)
+		}
+	}
+}
+
 func TestFails(t *testing.T) {
 	for _, tt := range []struct {
 		name string
