@@ -345,3 +345,32 @@ func TestColors(t *testing.T) {
 		t.Errorf("the schema has %q, the pages %q", got, want)
 	}
 }
+
+// TestAttackLargeTexts ensures that a megabyte of text is refused without work
+// that grows faster than the text.
+func TestAttackLargeTexts(t *testing.T) {
+	const base = "public_url: https://sso.example.com\nidentity_providers: [{id: a, saml: {metadata_url: 'https://idp.example.com/m'}}]\n" +
+		"accounts: [{id: \"111122223333\", name: prod}]\nroles: [{name: Admin, iam_role: Admin}]\n"
+	var keys, aliases strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&keys, "k%d: 1\n", i)
+	}
+	aliases.WriteString("x0: &x0 [z,z,z,z,z,z,z,z,z,z]\n")
+	for i := range 8 {
+		fmt.Fprintf(&aliases, "x%d: &x%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*x%d,", i), 10), ","))
+	}
+	for name, tt := range map[string]struct{ text, want string }{
+		"very many keys":           {base + keys.String(), "a mapping of more than 2000 keys"},
+		"very many keys inside":    {base + "admins:\n  " + strings.ReplaceAll(keys.String(), "\n", "\n  "), "a mapping of more than 2000 keys"},
+		"one very long key":        {base + strings.Repeat("k", 1_000_000) + ": 1\n", "unknown key"},
+		"very many misspelt names": {base + "rules: [{name: r, when: 'true', roles: [Admin], accounts: [" + strings.Repeat("prdo,", 20_000) + "]}]\n", `did you mean "prod"?`},
+		"very deep":                {base + "rules: " + strings.Repeat("[", 500_000), "depth"},
+		"aliases of aliases":       {base + aliases.String(), "x.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := config.ParseDetached(t.Context(), "x.yaml", []byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("want %q, not %.300v", tt.want, err)
+			}
+		})
+	}
+}

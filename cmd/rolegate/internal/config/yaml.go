@@ -26,9 +26,29 @@ func (c *Config) decode(b []byte) Problems {
 	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
 		return empty
 	}
+	if wide := wideMapping(&root); wide != nil {
+		return Problems{{File: c.file, Line: wide.Line, Message: fmt.Sprintf("a mapping of more than %d keys", maxKeys)}}
+	}
 	c.root = root.Content[0]
 	if err := yaml.Load(b, c, yaml.WithKnownFields()); err != nil {
 		return c.yamlProblems(err)
+	}
+	return nil
+}
+
+// maxKeys bounds one mapping, of which the library compares all keys with one
+// another. Ours have names, labels and tags for keys.
+const maxKeys = 2_000
+
+// wideMapping returns a mapping that is wider, nil if there is none.
+func wideMapping(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.MappingNode && len(n.Content) > 2*maxKeys {
+		return n
+	}
+	for _, inner := range n.Content {
+		if wide := wideMapping(inner); wide != nil {
+			return wide
+		}
 	}
 	return nil
 }
