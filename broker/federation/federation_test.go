@@ -123,32 +123,6 @@ func TestAssumeRole(t *testing.T) {
 	}
 }
 
-// TestProxyInFrontOfSTS ensures that an answer which is none of STS's is not
-// taken for one, whatever it is.
-func TestProxyInFrontOfSTS(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		status int
-		body   string
-	}{
-		{"a proxy that wants a password", 407, "<html><body>Proxy Authentication Required</body></html>"},
-		{"the same without a body", 407, ""},
-		{"a proxy that forbids", 403, "<!doctype html><p>Blocked & logged<br>"},
-		{"a proxy's JSON", 403, `{"error":"blocked"}`},
-		{"a captive portal", 200, "<!doctype html><title>Welcome to the guest network</title>"},
-		{"an XML of somebody else", 403, "<Error><Code></Code></Error>"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			addr, _ := newSTS(t, func(url.Values) (int, string) { return tt.status, tt.body })
-			_, err := newFederation(t, federation.InsecureEndpoints{STS: addr}).AssumeRole(t.Context(), call(broker.ViaSAML))
-			want := fmt.Sprintf("Something between rolegate and AWS answered in the place of STS (HTTP status %d).", tt.status)
-			if broker.CodeOf(err) != broker.CodeUnavailable || broker.Message(err) != want || broker.Remedy(err) == "" {
-				t.Errorf("%s %q: %v", broker.CodeOf(err), broker.Message(err), err)
-			}
-		})
-	}
-}
-
 // TestVerdicts ensures that each known refusal names what to mend, and that
 // STS's own words stay private.
 func TestVerdicts(t *testing.T) {
