@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/client"
 )
 
@@ -77,6 +78,4 @@ func (o *offers) add(typed, word, about string) {
 	o.list = append(o.list, cobra.CompletionWithDesc(word, about))
 }
 
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
+func printable(s string) bool { return !strings.ContainsFunc(s, broker.Breaks) }
