@@ -25,6 +25,14 @@ func Partitions() []Partition {
 	return []Partition{PartitionAWS, PartitionGovCloud, PartitionChina, PartitionEUSC}
 }
 
+// Check says what is wrong with a partition: that there is none of this name.
+func (p Partition) Check() error {
+	if slices.Contains(Partitions(), p) {
+		return nil
+	}
+	return fmt.Errorf("there is no partition %q: %s, %s, %s and %s are known", string(p), PartitionAWS, PartitionGovCloud, PartitionChina, PartitionEUSC)
+}
+
 // AccountID is the twelve digits of an AWS account.
 type AccountID string
 
