@@ -20,18 +20,18 @@ import (
 // TestInterrupt ensures, with the real program, that Ctrl-C ends each way of
 // signing in with one short line and the code that shells know.
 func TestInterrupt(t *testing.T) {
-	var srv *httptest.Server
 	hangs := make(chan struct{})
-	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		own := "http://" + r.Host
 		switch r.URL.Path {
 		case "/.well-known/oauth-authorization-server":
 			_ = json.NewEncoder(w).Encode(map[string]string{
-				"issuer": srv.URL, "authorization_endpoint": srv.URL + "/authorize", "token_endpoint": srv.URL + "/token",
-				"device_authorization_endpoint": srv.URL + "/d", "revocation_endpoint": srv.URL + "/r",
+				"issuer": own, "authorization_endpoint": own + "/authorize", "token_endpoint": own + "/token",
+				"device_authorization_endpoint": own + "/d", "revocation_endpoint": own + "/r",
 			})
 		case "/d":
-			_ = json.NewEncoder(w).Encode(map[string]any{"device_code": "d", "user_code": "BCDF-GHJK", "verification_uri": srv.URL + "/device", "expires_in": 600, "interval": 1})
+			_ = json.NewEncoder(w).Encode(map[string]any{"device_code": "d", "user_code": "BCDF-GHJK", "verification_uri": own + "/device", "expires_in": 600, "interval": 1})
 		default:
 			select { // a server that does not answer
 			case <-hangs:

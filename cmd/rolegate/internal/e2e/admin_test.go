@@ -41,7 +41,7 @@ func browserAdmin(t *testing.T) {
 	}
 	look("/sessions", "nowhere else", "sessions")
 	look("/admin/traces", "What went wrong lately", "admin-traces")
-	look("/admin/traces?id="+url.QueryEscape(strings.ReplaceAll(trace, "-", " ")), "you are none", "admin-trace")
+	look("/admin/traces?id="+url.QueryEscape(strings.ReplaceAll(trace, "-", " ")), "you are not one of them", "admin-trace")
 	look("/admin/explain?person=bob&group=aws-platform", "if also in aws-platform", "admin-explain")
 	look("/admin/audit?outcome=ok", "the latest first", "admin-audit")
 	look("/admin/setup", "ACS URL", "admin-setup")
@@ -65,7 +65,7 @@ func browserAdmin(t *testing.T) {
 	run(t, ctx, input.InsertText(string(candidate)))
 	press(t, ctx, "Simulate ", "people evaluated")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/traces"), waitFor("What went wrong lately"))
-	keyIn(t, ctx, "Trace id", strings.ReplaceAll(trace, "-", " "), "you are none")
+	keyIn(t, ctx, "Trace id", strings.ReplaceAll(trace, "-", " "), "you are not one of them")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/explain"), waitFor("Explain a person"))
 	keyIn(t, ctx, "Person", "bob", "aws-developers")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/simulate"), chromedp.WaitVisible(`#candidate`),
