@@ -151,8 +151,9 @@ type SessionFinder interface {
 
 // SessionPage asks for one page of all live sessions, the newest first.
 type SessionPage struct {
-	Before string // the Key of the last one of the page before; "": from the newest on
-	Limit  int
+	Provider ProviderID // only those of this one; "": of all
+	Before   string     // the Key of the last one of the page before; "": from the newest on
+	Limit    int
 }
 
 // SessionLister lists the live sessions of everybody.

@@ -97,10 +97,18 @@ func (s *Store) FindSessions(ctx context.Context, f broker.SessionFilter) ([]bro
 
 // ListSessions returns a page of the live sessions, newest first.
 func (s *Store) ListSessions(ctx context.Context, p broker.SessionPage) ([]broker.SessionRow, error) {
-	if p.Before == "" {
-		return s.sessions(ctx, notRevoked, newestFirst+` limit $2`, p.Limit)
+	where, args := notRevoked, []any(nil)
+	param := func(value any) string {
+		args = append(args, value)
+		return `$` + strconv.Itoa(len(args)+1)
 	}
-	return s.sessions(ctx, notRevoked+` and (s.created_at, s.key) < (select created_at, key from sessions where key = $2)`, newestFirst+` limit $3`, p.Before, p.Limit)
+	if p.Provider != "" {
+		where += ` and s.provider = ` + param(string(p.Provider))
+	}
+	if p.Before != "" {
+		where += ` and (s.created_at, s.key) < (select created_at, key from sessions where key = ` + param(p.Before) + `)`
+	}
+	return s.sessions(ctx, where, newestFirst+` limit `+param(p.Limit), args...)
 }
 
 // CountSessions counts the live sessions.

@@ -41,9 +41,6 @@ func (p *program) mfa() *cobra.Command {
 		Use: "reset USER", Short: "Take a person's second factors away", Args: exactly(1, "rolegate mfa reset USER"),
 		Long: "reset takes away every second factor that USER (username, e-mail address or subject) set up\nin rolegate, and ends their sessions. Make sure first that the person who asks is that person:\nafterwards a sign-in at the identity provider is enough to set up a new one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[0] == "" { // by which the store finds everybody
-				return usageError{errors.New("USER is empty")}
-			}
 			c, err := p.load()
 			if err != nil {
 				return err
@@ -62,35 +59,22 @@ func (p *program) resetMFA(ctx context.Context, c *config.Config, user, provider
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	rows, err := store.FindIdentities(ctx, user)
+	sub, err := onePerson(ctx, store, user, provider)
 	if err != nil {
 		return err
-	}
-	var found []broker.Subject
-	for _, r := range rows {
-		if provider == "" || r.Subject.Provider == broker.ProviderID(provider) {
-			found = append(found, r.Subject)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return broker.Errorf(broker.CodeNotFound, "%s has not signed in during the last 90 days", user)
-	case 1:
-	default:
-		return usageError{fmt.Errorf("%q is %d people: name one by subject, or give --provider", user, len(found))}
 	}
 	resetter, err := newResetter(store)
 	if err != nil {
 		return err
 	}
-	n, err := resetter.Reset(ctx, "rolegate mfa reset", found[0])
+	n, err := resetter.Reset(ctx, "rolegate mfa reset", sub)
 	if err != nil {
 		return err
 	}
 	if p.json {
-		return p.printJSON(map[string]any{"subject": found[0], "removed": n})
+		return p.printJSON(map[string]any{"subject": sub, "removed": n})
 	}
-	fmt.Fprintf(p.stderr, "%s: %d factors removed, sessions ended\n", broker.Visible(found[0].String()), n)
+	fmt.Fprintf(p.stderr, "%s: %d factors removed, sessions ended\n", broker.Visible(sub.String()), n)
 	return nil
 }
 

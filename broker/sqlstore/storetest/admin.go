@@ -46,6 +46,17 @@ func listSessions(f fixture) {
 	rows, err := f.ListSessions(ctx, broker.SessionPage{Before: "no such key", Limit: 2})
 	f.must(err)
 	f.equal(0, len(rows))
+
+	foreign := session(9, broker.Subject{Provider: "elsewhere", ID: "x"})
+	foreign.CreatedAt = Start // the oldest of all
+	f.must(f.SaveSession(ctx, foreign))
+	rows, err = f.ListSessions(ctx, broker.SessionPage{Provider: "elsewhere", Limit: 2})
+	f.must(err)
+	f.equal(1, len(rows))
+	f.equal(foreign.Key, rows[0].Key)
+	rows, err = f.ListSessions(ctx, broker.SessionPage{Provider: "elsewhere", Before: foreign.Key, Limit: 2})
+	f.must(err)
+	f.equal(0, len(rows))
 }
 
 // revocation: what began before is told by its key with the time and not

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -241,4 +242,9 @@ func Certificate(b []byte) (*x509.Certificate, error) {
 		return nil, errors.New("it holds no PEM certificate")
 	}
 	return x509.ParseCertificate(block.Bytes)
+}
+
+// HasProvider reports whether there is an identity provider of this id.
+func (c *Config) HasProvider(id string) bool {
+	return slices.ContainsFunc(c.IdentityProviders, func(p IdentityProvider) bool { return p.ID == id })
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rolegate/rolegate/broker"
+	"github.com/rolegate/rolegate/broker/issuer"
+	"github.com/rolegate/rolegate/broker/journal"
+	"github.com/rolegate/rolegate/broker/session"
+	"github.com/rolegate/rolegate/broker/sqlstore"
+)
+
+// TestSessionsOnTheCommandLine lists sealed sessions of a store that a server has
+// open, revokes a person's, and ensures that the server's side sees them end and
+// that the event says who did it.
+func TestSessionsOnTheCommandLine(t *testing.T) {
+	s := &script{T: t, env: map[string]string{"WORK": t.TempDir(), "SUDO_USER": "oskar"}}
+	text, err := os.ReadFile("testdata/sessions.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.unpack(string(text))
+	t.Chdir(s.env["WORK"])
+	ctx := t.Context()
+	keys, err := issuer.OpenKeys("certs", issuer.OpenOptions{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := keys.Sealer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:rolegate.db"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // the test is over
+	j, err := journal.New(journal.Config{Events: store, State: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := session.New(session.Config{
+		EnderConfig: session.EnderConfig{Store: store, List: store, Revoker: store, Journal: j},
+		Sealer:      sealer, Policies: map[broker.ProviderID]broker.MFAPolicy{"corp": {}, "gone": {}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, sub := range []broker.Subject{{Provider: "corp", ID: "alice-1"}, {Provider: "gone", ID: "bob-1"}} {
+		id := broker.Identity{Subject: sub, Username: strings.TrimSuffix(sub.ID, "-1")}
+		if err := book.Begin(ctx, &broker.Session{
+			Key: broker.NewSecret(sub.ID).Hash(), Identity: id, CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(time.Hour), Remote: "192.0.2.7",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := (session.Identities{Store: store, Sealer: sealer}).Save(ctx, id, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rolegate := func(args ...string) (string, string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(ctx, args, func(name string) string { return s.env[name] }, strings.NewReader(""), &out, &errs); code != 0 {
+			t.Fatalf("%v: exit %d: %s", args, code, errs.String())
+		}
+		return out.String(), errs.String()
+	}
+	out, _ := rolegate("sessions", "list")
+	if strings.Count(out, "\n") != 2 || !strings.Contains(out, "corp/alice-1") || !strings.Contains(out, "192.0.2.7") ||
+		!strings.Contains(out, "opens nothing: the provider is not configured") {
+		t.Errorf("all:\n%s", out)
+	}
+	for _, args := range [][]string{{"sessions", "list", "alice", "--json"}, {"sessions", "list", "--provider", "corp", "--json"}} {
+		out, _ = rolegate(args...)
+		var rows []listedSession
+		if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) != 1 || rows[0].Username != "alice" || rows[0].NoProvider {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if _, errs := rolegate("sessions", "revoke", "alice"); !strings.Contains(errs, "corp/alice-1: 1 sessions ended") {
+		t.Error(errs)
+	}
+	if _, err := book.Live(ctx, broker.NewSecret("alice-1").Hash()); broker.CodeOf(err) != broker.CodeNotFound {
+		t.Errorf("it lives: %v", err)
+	}
+	if _, err := book.Live(ctx, broker.NewSecret("bob-1").Hash()); err != nil {
+		t.Error("somebody else's:", err)
+	}
+	events, err := store.Events(ctx, sqlstore.EventFilter{Action: broker.ActionRevoke})
+	if err != nil || len(events) != 1 || events[0].Detail["os_user"] == "" || events[0].Detail["sudo_user"] != "oskar" ||
+		events[0].Detail["sessions"] != "1" || events[0].Username != "rolegate sessions revoke" {
+		t.Errorf("events %+v, %v", events, err)
+	}
+}
