@@ -213,12 +213,34 @@ const (
 )
 
 // NameRegistry gives each subject one name per kind, unique over all kinds
-// without regard to case, assigned once and never reused: one person's name of a
-// kind is no other person's of any kind. ClaimName tries the candidates in
+// without regard to case, assigned once and never reused unless an operator
+// releases it ([NameKeeper]): one person's name of a kind is no other person's of
+// any kind. ClaimName tries the candidates in
 // order, atomically, and returns the name the subject already has if any;
 // CodeConflict when other subjects hold all candidates.
 type NameRegistry interface {
 	ClaimName(ctx context.Context, kind NameKind, s Subject, candidates ...string) (string, error)
+}
+
+// NameRow is a name in the register, with the last sign-in of whose it is if that
+// is kept still.
+type NameRow struct {
+	Kind      NameKind
+	Name      string
+	Subject   Subject
+	ClaimedAt time.Time
+	Username  string
+	SeenAt    time.Time
+}
+
+// NameKeeper looks after the register of names.
+type NameKeeper interface {
+	// Names hands the names of a person (username, e-mail address or subject id),
+	// or the name itself, to each; all for "". The longest held come first.
+	Names(ctx context.Context, user string, each func(NameRow) error) error
+	// ReleaseName takes a name of whatever kind from the subject, in one
+	// transaction with the event. CodeNotFound when it is not the subject's.
+	ReleaseName(ctx context.Context, name string, s Subject, e Event) error
 }
 
 // IdentityRow is the last sign-in of a subject, its body sealed.

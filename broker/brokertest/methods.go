@@ -253,6 +253,22 @@ func (s *Store) ClaimName(ctx context.Context, kind broker.NameKind, sub broker.
 	return s.Store.ClaimName(ctx, kind, sub, candidates...)
 }
 
+// Names does as the store's.
+func (s *Store) Names(ctx context.Context, user string, each func(broker.NameRow) error) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.Store.Names(ctx, user, each)
+}
+
+// ReleaseName does as the store's, and fails where events cannot be kept.
+func (s *Store) ReleaseName(ctx context.Context, name string, sub broker.Subject, e broker.Event) error {
+	if err := s.checkEvents(); err != nil {
+		return err
+	}
+	return s.Store.ReleaseName(ctx, name, sub, e)
+}
+
 // Ping does as the store's.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.check(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 var (
 	_ broker.NameRegistry  = (*Store)(nil)
+	_ broker.NameKeeper    = (*Store)(nil)
 	_ broker.IdentityStore = (*Store)(nil)
 )
 
@@ -93,6 +94,58 @@ func (s *Store) hold(ctx context.Context, tx *sql.Tx, sub broker.Subject, name s
 		return false, unavailable("claim name", err)
 	}
 	return holder == sub, nil
+}
+
+// Names hands the names that user finds to each: by username, e-mail address or
+// subject id of whose they are, or by the name itself, without regard to case; all
+// for "".
+func (s *Store) Names(ctx context.Context, user string, each func(broker.NameRow) error) error {
+	where, args := ``, []any(nil)
+	if user != "" {
+		where = ` where n.folded = $1 or n.subject_id = $2 or i.username = $1 or i.email = $1 or i.subject_folded = $1`
+		args = []any{strings.ToLower(user), user}
+	}
+	return s.query(listing(ctx), "list names", `select n.kind, n.name, n.provider, n.subject_id, n.claimed_at, coalesce(i.username, ''),
+		coalesce(i.seen_at, 0) from names n left join identities i on i.provider = n.provider and i.subject_id = n.subject_id`+where+
+		` order by n.claimed_at, n.kind, n.folded`, args, func(r *sql.Rows) error {
+		var row broker.NameRow
+		var claimed, seen int64
+		if err := r.Scan(&row.Kind, &row.Name, &row.Subject.Provider, &row.Subject.ID, &claimed, &row.Username, &seen); err != nil {
+			return err
+		}
+		row.ClaimedAt, row.SeenAt = fromMicros(claimed), fromZeroMicros(seen)
+		return each(row)
+	})
+}
+
+// ReleaseName takes a name from the subject and keeps the event, or does neither.
+func (s *Store) ReleaseName(ctx context.Context, name string, sub broker.Subject, e broker.Event) error {
+	statement, args, err := s.eventStatement(e)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, "release name", func(tx *sql.Tx) error {
+		var gone int64
+		for _, table := range []string{"names", "name_holders"} {
+			res, err := tx.ExecContext(ctx, `delete from `+table+` where folded = $1 and provider = $2 and subject_id = $3`,
+				strings.ToLower(name), string(sub.Provider), sub.ID)
+			if err != nil {
+				return unavailable("release name", err)
+			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return unavailable("release name", err)
+			}
+			gone += n
+		}
+		if gone == 0 {
+			return notFound()
+		}
+		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+			return unavailable("release name", err)
+		}
+		return nil
+	})
 }
 
 // SaveIdentity keeps the last sign-in of the subject.

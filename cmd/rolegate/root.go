@@ -66,7 +66,7 @@ func (p *program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().StringVarP(&p.config, "config", "c", "rolegate.yaml", "configuration file")
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
-	root.AddCommand(p.serve(), p.check(), p.explain(), p.diff(), p.keys(), p.mfa(), p.sessions(), p.events(), p.demo(), p.versionCommand())
+	root.AddCommand(p.serve(), p.check(), p.explain(), p.diff(), p.keys(), p.mfa(), p.sessions(), p.names(), p.events(), p.demo(), p.versionCommand())
 	root.AddCommand(p.login(), p.logout(), p.status(), p.roles(), p.credentials(), p.console(), p.profiles(), p.serveCredentials())
 	return root
 }

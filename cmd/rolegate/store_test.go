@@ -21,6 +21,7 @@ type stored struct {
 	Email    string
 	Factors  int
 	Sessions int
+	Named    bool // by their e-mail address in AWS
 	SignIns  []struct {
 		Ago, MFA, ACR, AMR string
 	}
@@ -45,6 +46,10 @@ func (s *state) fill(ts *testscript.TestScript, args []string) error {
 		for _, p := range all {
 			sub := broker.Subject{Provider: p.Provider, ID: p.ID}
 			errs := []error{store.SaveIdentity(ctx, broker.IdentityRow{Subject: sub, Username: p.Username, Email: p.Email, SeenAt: now})}
+			if p.Named {
+				_, err := store.ClaimName(ctx, broker.NameRoleSession, sub, p.Email)
+				errs = append(errs, err)
+			}
 			for n := range p.Factors {
 				errs = append(errs, store.AddFactors(ctx, broker.FactorRow{
 					ID: fmt.Sprint(sub, n), Subject: sub, Kind: broker.FactorCode, Name: "App", CreatedAt: now, Version: 1,

@@ -21,6 +21,7 @@ type Store interface {
 	broker.SessionLister
 	broker.Revoker
 	broker.NameRegistry
+	broker.NameKeeper
 	broker.IdentityStore
 	broker.Recorder
 	broker.FavouriteStore
@@ -89,6 +90,7 @@ func Run(t *testing.T, open Open) {
 		{"names under concurrency", concurrentNames},
 		{"one subject, 50 claims, one name", concurrentSameSubject},
 		{"names are never reused", namesForEver},
+		{"names are listed and released", releaseNames},
 		{"identities", identities},
 		{"favourites", favourites},
 		{"role sessions", roleSessions},

@@ -23,7 +23,8 @@ create index sessions_name_id on sessions (provider, name_id);
 create index sessions_session_index on sessions (provider, session_index);
 create index sessions_expires_at on sessions (expires_at);
 
--- A name is never deleted: it stays its subject's in CloudTrail for ever.
+-- A name stays its subject's in CloudTrail for ever: it is deleted only when an
+-- operator releases it.
 create table names (
     kind       text not null,
     folded     text not null,
