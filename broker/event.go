@@ -31,6 +31,7 @@ const (
 	ActionClient      Action = "client.approve" // a person lets a program act for them, or not
 	ActionToken       Action = "token.issue"    // a program gets tokens
 	ActionTokenRevoke Action = "token.revoke"   // a program's session ends
+	ActionEventsPurge Action = "events.purge"   // old events were deleted, by their age or by an operator
 	ActionNameRelease Action = "name.release"   // an operator lets a name in AWS be somebody else's
 )
 
@@ -43,6 +44,7 @@ func Actions() []Action {
 		ActionSignIn, ActionSignOut, ActionLogout, ActionListRoles, ActionCredentials, ActionConsole, ActionAsk, ActionSessionEnd, ActionRevoke,
 		ActionLimit, ActionArrive, ActionReload, ActionCertificate, ActionAdminView, ActionAdminExport, ActionAdminDenied, ActionSimulate,
 		ActionMFAUse, ActionMFAEnrol, ActionMFARemove, ActionMFAReset, ActionClient, ActionToken, ActionTokenRevoke, ActionNameRelease,
+		ActionEventsPurge,
 	}
 }
 

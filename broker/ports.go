@@ -198,6 +198,14 @@ type EventLog interface {
 	QueryEvents(ctx context.Context, q EventQuery) ([]EventRow, error)
 }
 
+// EventPruner deletes old events. Whoever calls it has recorded that first.
+type EventPruner interface {
+	CountEventsBefore(ctx context.Context, t time.Time) (int64, error)
+	// DeleteEventsBefore deletes in small steps, and returns how many went, also
+	// with an error.
+	DeleteEventsBefore(ctx context.Context, t time.Time) (int64, error)
+}
+
 // AdminJudge says who is an administrator. It is pure, like [RoleMapper].
 type AdminJudge interface {
 	IsAdmin(ctx context.Context, id Identity) (bool, error)

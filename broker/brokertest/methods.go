@@ -189,6 +189,22 @@ func (s *Store) QueryEvents(ctx context.Context, q broker.EventQuery) ([]broker.
 	return s.Store.QueryEvents(ctx, q)
 }
 
+// CountEventsBefore does as the store's.
+func (s *Store) CountEventsBefore(ctx context.Context, at time.Time) (int64, error) {
+	if err := s.check(); err != nil {
+		return 0, err
+	}
+	return s.Store.CountEventsBefore(ctx, at)
+}
+
+// DeleteEventsBefore does as the store's.
+func (s *Store) DeleteEventsBefore(ctx context.Context, at time.Time) (int64, error) {
+	if err := s.check(); err != nil {
+		return 0, err
+	}
+	return s.Store.DeleteEventsBefore(ctx, at)
+}
+
 // Favourites does as the store's.
 func (s *Store) Favourites(ctx context.Context, sub broker.Subject) ([]broker.AssignmentID, error) {
 	if err := s.check(); err != nil {

@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	_ broker.Recorder = (*Store)(nil)
-	_ broker.EventLog = (*Store)(nil)
+	_ broker.Recorder    = (*Store)(nil)
+	_ broker.EventLog    = (*Store)(nil)
+	_ broker.EventPruner = (*Store)(nil)
 )
 
 // Record keeps the event. It is on disk when Record returns.
@@ -172,4 +173,24 @@ func (s *Store) QueryEvents(ctx context.Context, q broker.EventQuery) ([]broker.
 		return nil
 	})
 	return out, err
+}
+
+// CountEventsBefore counts the events that are older.
+func (s *Store) CountEventsBefore(ctx context.Context, t time.Time) (n int64, err error) {
+	err = s.query(listing(ctx), "count events", `select count(*) from events where time < $1`, []any{micros(t)},
+		func(r *sql.Rows) error { return r.Scan(&n) })
+	return n, err
+}
+
+// DeleteEventsBefore deletes the events that are older, some at a time, so that
+// other writers get in between.
+func (s *Store) DeleteEventsBefore(ctx context.Context, t time.Time) (total int64, err error) {
+	for {
+		n, err := s.exec(listing(ctx), "delete events",
+			`delete from events where id in (select id from events where time < $1 limit $2)`, micros(t), purgeBatch)
+		total += n
+		if err != nil || n < purgeBatch {
+			return total, err
+		}
+	}
 }

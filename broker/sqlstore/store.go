@@ -134,7 +134,8 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Purge deletes what has expired: state, sessions, nodes, sign-ins older than
-// [IdentityTTL] and role sessions older than [RoleSessionTTL]. Names and events stay. It returns how many rows went.
+// [IdentityTTL] and role sessions older than [RoleSessionTTL]. Names stay, and so
+// do events, which [Store.DeleteEventsBefore] deletes where somebody wants it. It returns how many rows went.
 func (s *Store) Purge(ctx context.Context) (int64, error) {
 	now := s.now()
 	var total int64

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -90,48 +88,4 @@ func newResetter(store *sqlstore.Store) (factor.Resetter, error) {
 	}
 	ender, err := session.NewEnder(session.EnderConfig{Store: store, List: store, Revoker: store, Journal: j})
 	return factor.Resetter{Store: store, Ender: ender, Journal: j, Limiter: limiter}, err
-}
-
-func (p *program) events() *cobra.Command {
-	cmd := &cobra.Command{Use: "events", Short: "Read the recorded events", Args: exactly(0, "rolegate events mfa"),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	since := 30 * 24 * time.Hour
-	report := &cobra.Command{
-		Use: "mfa", Short: "List the sign-ins that lacked proof of a second factor", Args: exactly(0, "rolegate events mfa [--since 720h]"),
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if since <= 0 {
-				return usageError{fmt.Errorf("--since %s: it says how far back, like 24h", since)}
-			}
-			c, err := p.load()
-			if err != nil {
-				return err
-			}
-			store, err := openStore(cmd.Context(), c)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, store.Close()) }()
-			all, err := store.Events(cmd.Context(), sqlstore.EventFilter{
-				Since: time.Now().Add(-since), Action: broker.ActionSignIn, Outcome: broker.OutcomeOK,
-			})
-			if err != nil {
-				return err
-			}
-			return p.printUnproven(broker.WithoutProof(all))
-		},
-	}
-	report.Flags().DurationVar(&since, "since", since, "how far back")
-	cmd.AddCommand(report)
-	return cmd
-}
-
-func (p *program) printUnproven(events []broker.Event) error {
-	if p.json {
-		return p.printJSON(append([]broker.Event{}, events...))
-	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, e := range events {
-		fmt.Fprintf(w, "%s\t%s\t%s\tacr %q\tamr %q\n", e.Time.UTC().Format(time.RFC3339), broker.Visible(e.Actor.String()), broker.Visible(e.Username), e.Detail["acr"], e.Detail["amr"])
-	}
-	return w.Flush()
 }

@@ -30,6 +30,7 @@ type Store interface {
 	Nodes(ctx context.Context) (map[string]string, error)
 	DeleteNode(ctx context.Context, id string) error
 	broker.EventLog
+	broker.EventPruner
 	broker.FactorStore
 	Events(ctx context.Context, f sqlstore.EventFilter) ([]broker.Event, error)
 	Purge(ctx context.Context) (int64, error)
@@ -98,6 +99,7 @@ func Run(t *testing.T, open Open) {
 		{"identities end after 90 days", identityExpiry},
 		{"events", events},
 		{"event filters", eventFilters},
+		{"old events are deleted", deleteEvents},
 		{"events of odd bytes", oddEvents},
 		{"nodes", nodes},
 		{"factors", testFactors},

@@ -115,6 +115,9 @@ func (c *checker) server() {
 			c.bad("outbound.ca_file", "%v", err)
 		}
 	}
+	if keep := time.Duration(c.Events.Keep); keep != 0 && keep < 24*time.Hour {
+		c.bad("events.keep", "%s is less than a day; leave it out to keep events for ever", keep)
+	}
 }
 
 func (c *checker) limitations() {

@@ -20,7 +20,7 @@ func schema() ([]byte, error) {
 		Mapper: func(t reflect.Type) *jsonschema.Schema {
 			switch t {
 			case reflect.TypeFor[config.Duration]():
-				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`, Examples: []any{"90s", "8h"}}
+				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+d|([0-9]+(\.[0-9]+)?(ms|s|m|h))+)$`, Examples: []any{"90s", "8h", "400d"}}
 			case reflect.TypeFor[config.Proofs]():
 				length := uint64(1)
 				one := &jsonschema.Schema{Type: "string", MinLength: &length}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -31,6 +33,7 @@ type Config struct {
 	Outbound          Outbound           `yaml:"outbound,omitempty"`
 	Metrics           Metrics            `yaml:"metrics,omitempty"`
 	Admins            Admins             `yaml:"admins,omitempty" jsonschema_description:"Who is an administrator of rolegate; without it nobody is."`
+	Events            Events             `yaml:"events,omitempty"`
 	Limits            Limits             `yaml:"limits,omitempty" jsonschema_description:"How often, before somebody is slowed down."`
 
 	InsecureNoRateLimits bool `yaml:"insecure_no_rate_limits,omitempty" jsonschema_description:"Switch all limits off; for load tests only."`
@@ -76,6 +79,11 @@ type Admins struct {
 	Groups   []string `yaml:"groups,omitempty"`
 	When     string   `yaml:"when,omitempty" jsonschema_description:"CEL over identity and now, as in a rule."`
 	TimeZone string   `yaml:"time_zone,omitempty"`
+}
+
+// Events says how long the record of what happened is kept.
+type Events struct {
+	Keep Duration `yaml:"keep,omitempty" jsonschema_description:"Delete events that are older, like 400d; 1d at least. Default: they are kept for ever."`
 }
 
 // Limits slows down who does too much, by client address and by account and
@@ -276,11 +284,22 @@ type Metrics struct {
 // Duration is a time.Duration written like 90s or 8h.
 type Duration time.Duration
 
-// UnmarshalText reads Go's duration syntax.
+// maxDays keeps a number of days in a Duration.
+const maxDays = 100_000
+
+// UnmarshalText reads Go's duration syntax, or a number of days of 24 hours.
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
+	if days, ok := strings.CutSuffix(string(b), "d"); ok {
+		var n uint64
+		if n, err = strconv.ParseUint(days, 10, 32); err == nil && n <= maxDays {
+			*d = Duration(time.Duration(n) * 24 * time.Hour)
+			return nil
+		}
+		v = -1
+	}
 	if err != nil || v < 0 {
-		return fmt.Errorf("%q is no duration: write it like 90s, 15m or 8h", b)
+		return fmt.Errorf("%q is no duration: write it like 90s, 15m, 8h or 400d", b)
 	}
 	*d = Duration(v)
 	return nil

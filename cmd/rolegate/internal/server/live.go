@@ -157,6 +157,7 @@ func (l *Live) Run(ctx context.Context, hangup <-chan os.Signal) {
 		wg.Go(func() { loop(ctx) })
 	}
 	wg.Go(func() { l.watchCertificates(ctx) })
+	wg.Go(func() { l.forgetEvents(ctx) })
 	l.mu.Lock()
 	l.loops = start(ctx, l.current.Load().loops)
 	l.mu.Unlock()
