@@ -55,7 +55,8 @@ func New(c Config) (*Service, error) {
 }
 
 // Authenticate returns the session of a browser's token. CodeUnauthenticated when
-// there is none or it has ended, CodeUnavailable when the store does not answer.
+// there is none or it has ended, CodeRateLimited when its person asks too often,
+// CodeUnavailable when the store does not answer.
 func (a *Service) Authenticate(ctx context.Context, token broker.Secret) (*broker.Session, error) {
 	ended := broker.Errorf(broker.CodeUnauthenticated, "You are not signed in, or your session has ended.").Fix("Sign in again.")
 	if token.IsZero() {
@@ -70,6 +71,9 @@ func (a *Service) Authenticate(ctx context.Context, token broker.Secret) (*broke
 	}
 	if !sess.IsBrowser() { // a program shows an access token, see package program
 		return nil, ended
+	}
+	if err := a.c.Limiter.AllowRequest(ctx, sess); err != nil {
+		return nil, err
 	}
 	if a.c.Admins != nil {
 		if sess.Admin, err = a.c.Admins.IsAdmin(ctx, sess.Identity); err != nil {

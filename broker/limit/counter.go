@@ -90,7 +90,7 @@ func clientOf(s string) string {
 	return p.String()
 }
 
-func (l *Limiter) count(ctx context.Context, kind Kind, key counterKey, most int, per time.Duration) error {
+func (l *Limiter) count(ctx context.Context, kind Kind, key counterKey, by *broker.Session, most int, per time.Duration) error {
 	if most <= 0 || per <= 0 {
 		return nil
 	}
@@ -100,7 +100,7 @@ func (l *Limiter) count(ctx context.Context, kind Kind, key counterKey, most int
 	now := l.c.Now()
 	c.level, c.at = drained(c.level, c.at, now, most, per), now
 	if wait := over(c.level+1, most, per); wait > 0 {
-		return l.refuse(ctx, c, kind, nil, wait, per)
+		return l.refuse(ctx, c, kind, by, wait, per)
 	}
 	c.level++
 	c.pending++
@@ -111,7 +111,7 @@ func (l *Limiter) count(ctx context.Context, kind Kind, key counterKey, most int
 	if err != nil || wait == 0 {
 		return err
 	}
-	return l.refuse(ctx, c, kind, nil, wait, per)
+	return l.refuse(ctx, c, kind, by, wait, per)
 }
 
 // drained is how full a counter is now that was at level then.

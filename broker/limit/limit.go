@@ -19,7 +19,7 @@ const (
 	SignInFinish Kind = "sign_in_finish" // answers of identity providers
 	Credentials  Kind = "credentials"    // role sessions, console or keys
 	Device       Kind = "device"         // device codes
-	SCIM         Kind = "scim"
+	Requests     Kind = "requests"       // whatever a signed-in person or program does
 
 	UserCode        Kind = "user_code"         // user codes typed in one session
 	UserCodeAddress Kind = "user_code_address" // user codes typed from one address
@@ -42,7 +42,7 @@ func Defaults() map[Kind]Rate {
 		SignInFinish: {Address: 300, Account: 30, Per: 5 * time.Minute},
 		Credentials:  {Address: 6000, Account: 600, Per: 5 * time.Minute},
 		Device:       {Address: 120, Account: 10, Per: 5 * time.Minute},
-		SCIM:         {Address: 6000, Account: 6000, Per: 5 * time.Minute},
+		Requests:     {Account: 1200, Per: 5 * time.Minute},
 	}
 }
 
@@ -109,17 +109,31 @@ func (l *Limiter) Allow(ctx context.Context, kind Kind) error {
 	}
 	rate := l.c.Limits[kind]
 	key := counterKey{string(kind) + "/" + clientOf(broker.RequestFrom(ctx).Remote), byAddress}
-	return l.count(ctx, kind, key, rate.Address, rate.Per)
+	return l.count(ctx, kind, key, nil, rate.Address, rate.Per)
 }
 
 // AllowAccount does as [Limiter.Allow] for the account from that address.
 func (l *Limiter) AllowAccount(ctx context.Context, kind Kind, account string) error {
+	return l.allowAccount(ctx, kind, account, nil)
+}
+
+// AllowRequest counts one request of a session, of whatever kind, by its person
+// and by the client address, so that what a person can make the store write is
+// bounded. Errors are those of [Limiter.Allow]; the event is in the person's name.
+func (l *Limiter) AllowRequest(ctx context.Context, sess *broker.Session) error {
+	if err := l.Allow(ctx, Requests); err != nil {
+		return err
+	}
+	return l.allowAccount(ctx, Requests, sess.Identity.Subject.String(), sess)
+}
+
+func (l *Limiter) allowAccount(ctx context.Context, kind Kind, account string, by *broker.Session) error {
 	if l == nil {
 		return nil
 	}
 	rate := l.c.Limits[kind]
 	key := string(kind) + "/" + clientOf(broker.RequestFrom(ctx).Remote) + "/" + broker.NewSecret(account).Hash()
-	return l.count(ctx, kind, counterKey{key, "account and address"}, rate.Account, rate.Per)
+	return l.count(ctx, kind, counterKey{key, "account and address"}, by, rate.Account, rate.Per)
 }
 
 // Guess counts one guess that by makes about who, before it is judged, so that

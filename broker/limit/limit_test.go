@@ -50,7 +50,7 @@ func TestLimit(t *testing.T) {
 	if (*limit.Limiter)(nil).Allow(t.Context(), limit.SignIn) != nil {
 		t.Error("no limiter refuses")
 	}
-	if got := brokertest.Uses(t, 1000, func() error { return l.Allow(brokertest.From(t, "192.0.2.1"), limit.SCIM) }); got != 1000 {
+	if got := brokertest.Uses(t, 1000, func() error { return l.Allow(brokertest.From(t, "192.0.2.1"), limit.Device) }); got != 1000 {
 		t.Errorf("a kind without a limit has %d", got)
 	}
 }
@@ -189,5 +189,46 @@ func TestLimitsHold(t *testing.T) {
 	}
 	if len(r.AWS.Assumed) != 1 {
 		t.Errorf("STS was called %d times", len(r.AWS.Assumed))
+	}
+}
+
+// TestRequestsAreOnePersons ensures that requests count for a person from an
+// address, in browsers and programs together, and that the event says who it was.
+func TestRequestsAreOnePersons(t *testing.T) {
+	r := brokertest.New(t)
+	r.Limit(t, map[limit.Kind]limit.Rate{limit.Requests: {Account: 20, Per: 5 * time.Minute}})
+	out, err := r.Finish(t, r.Begin(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := r.Dev.RedeemCode(t.Context(), r.CLI(t), r.Code(t, out.Session), "http://127.0.0.1:1/", broker.NewSecret(brokertest.Verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(address string) func() error {
+		n := 0
+		return func() error {
+			if n++; n%2 == 0 {
+				_, err := r.Acc.Authenticate(brokertest.From(t, address), out.Token)
+				return err
+			}
+			_, err := r.Dev.Authenticate(brokertest.From(t, address), set.Access)
+			return err
+		}
+	}
+	if got := brokertest.Uses(t, 100, at("192.0.2.1")); got != 20 {
+		t.Errorf("%d requests", got)
+	}
+	_, err = r.Dev.Refresh(brokertest.From(t, "192.0.2.1"), r.CLI(t), set.Refresh)
+	brokertest.WantCode(t, "a refresh", broker.CodeRateLimited, err)
+	if got := brokertest.Uses(t, 100, at("192.0.2.2")); got != 20 {
+		t.Errorf("%d requests from elsewhere: somebody with a stolen session must not keep its person out", got)
+	}
+	events := limitEvents(r)
+	if len(events) != 2 || events[0].Actor != out.Session.Identity.Subject || events[0].Target != "requests" {
+		t.Errorf("events %+v", events)
+	}
+	if err := (*limit.Limiter)(nil).AllowRequest(t.Context(), out.Session); err != nil {
+		t.Error("no limiter refuses:", err)
 	}
 }

@@ -132,7 +132,7 @@ var errTokenEnded = broker.Errorf(broker.CodeUnauthenticated, "This sign-in has 
 
 // Authenticate returns the session of an access token. CodeUnauthenticated when
 // there is none or it has ended; the message says when that was because a
-// refresh token was used twice.
+// refresh token was used twice. CodeRateLimited when its person asks too often.
 func (d *Service) Authenticate(ctx context.Context, token broker.Secret) (*broker.Session, error) {
 	if token.IsZero() {
 		return nil, errTokenEnded
@@ -149,7 +149,13 @@ func (d *Service) Authenticate(ctx context.Context, token broker.Secret) (*broke
 		return nil, errTokenEnded
 	}
 	sess, err := d.c.Book.Use(ctx, r.Session)
-	return d.ofProgram(ctx, r.Session, sess, err)
+	if sess, err = d.ofProgram(ctx, r.Session, sess, err); err != nil {
+		return nil, err
+	}
+	if err := d.c.Limiter.AllowRequest(ctx, sess); err != nil {
+		return nil, err
+	}
+	return sess, nil
 }
 
 // ofProgram passes a live session on if it is a program's, and says why one is
@@ -222,6 +228,9 @@ func (d *Service) Refresh(ctx context.Context, c Client, refresh broker.Secret) 
 	key := family.Hash()
 	sess, err := d.c.Book.Live(ctx, key)
 	if sess, err = d.ofProgram(ctx, key, sess, err); err != nil {
+		return TokenSet{}, err
+	}
+	if err := d.c.Limiter.AllowRequest(ctx, sess); err != nil {
 		return TokenSet{}, err
 	}
 	for range 5 {

@@ -213,7 +213,7 @@ func (c *Config) limits() []struct {
 	}{
 		{"sign_in", limit.SignIn, c.Limits.SignIn}, {"sign_in_finish", limit.SignInFinish, c.Limits.SignInFinish},
 		{"credentials", limit.Credentials, c.Limits.Credentials}, {"device", limit.Device, c.Limits.Device},
-		{"scim", limit.SCIM, c.Limits.SCIM},
+		{"requests", limit.Requests, c.Limits.Requests},
 	}
 }
 

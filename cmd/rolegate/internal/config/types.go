@@ -93,7 +93,7 @@ type Limits struct {
 	SignInFinish *Limit `yaml:"sign_in_finish,omitempty" jsonschema_description:"Answers of identity providers."`
 	Credentials  *Limit `yaml:"credentials,omitempty" jsonschema_description:"Role sessions, for the console or as keys."`
 	Device       *Limit `yaml:"device,omitempty" jsonschema_description:"Device codes."`
-	SCIM         *Limit `yaml:"scim,omitempty"`
+	Requests     *Limit `yaml:"requests,omitempty" jsonschema_description:"Whatever a person who is signed in, or a program for them, asks for."`
 }
 
 // Limit is how often in a window; what is left out keeps its default.
