@@ -138,8 +138,8 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 	status, title := statusOf(err)
 	h := w.Header()
 	backChannel, _ := errors.AsType[*page.BackChannel](err)
-	if backChannel != nil {
-		status = http.StatusBadRequest // whatever went wrong (Back-Channel Logout 2.8)
+	if backChannel != nil && status != http.StatusTooManyRequests {
+		status = http.StatusBadRequest // whatever went wrong (Back-Channel Logout 2.8); what was not looked at may come again
 	}
 	h.Del("Content-Length")
 	h.Set("Cache-Control", "no-store")
