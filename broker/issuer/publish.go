@@ -13,8 +13,11 @@ import (
 // metadataMinimum is the shortest SAMLMetadataDocument that IAM takes.
 const metadataMinimum = 1000
 
-// jwksPath is the path of the keys under the issuer URL.
-const jwksPath = "aws/jwks.json"
+// The paths of the two documents under the issuer URL.
+const (
+	discoveryPath = ".well-known/openid-configuration"
+	jwksPath      = "aws/jwks.json"
+)
 
 // Metadata returns our SAML IdP metadata for CreateSAMLProvider: UTF-8 without
 // BOM, at least 1,000 characters, both published certificates.
@@ -87,6 +90,27 @@ func (i *Issuer) JWKS() ([]byte, error) {
 	}
 	return encode(set)
 }
+
+// StaticFiles returns discovery and JWKS by their path under OIDCIssuer, for
+// those who serve them from a public bucket while rolegate stays private.
+// CodeUnavailable when OIDCIssuer is none that AWS reads.
+func (i *Issuer) StaticFiles() (map[string][]byte, error) {
+	if i.noTokens != nil {
+		return nil, errNoIssuer.Because(i.noTokens)
+	}
+	discovery, err := i.Discovery()
+	if err != nil {
+		return nil, err
+	}
+	jwks, err := i.JWKS()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{discoveryPath: discovery, jwksPath: jwks}, nil
+}
+
+// OIDCIssuer is the URL under which AWS reads discovery and JWKS.
+func (i *Issuer) OIDCIssuer() string { return i.c.OIDCIssuer }
 
 func encode(v any) ([]byte, error) {
 	b, err := json.MarshalIndent(v, "", "  ")

@@ -41,10 +41,12 @@ type tokenTag struct {
 	Transitive []string            `json:"transitive_tag_keys,omitempty"`
 }
 
+var errNoIssuer = broker.Errorf(broker.CodeUnavailable, "rolegate has no address that AWS accepts as an OIDC issuer.").
+	Fix("Your administrator can set aws.oidc.issuer to an https URL without a port, or use via: saml for the role.")
+
 func (i *Issuer) mintToken(r broker.AssertionRequest) (broker.Assertion, error) {
 	if i.noTokens != nil {
-		return broker.Assertion{}, broker.Errorf(broker.CodeUnavailable, "rolegate has no address that AWS accepts as an OIDC issuer.").
-			Fix("Your administrator can set aws.oidc.issuer to an https URL without a port, or use via: saml for the role.").Because(i.noTokens)
+		return broker.Assertion{}, errNoIssuer.Because(i.noTokens)
 	}
 	id, err := i.randomIDs(1)
 	if err != nil {

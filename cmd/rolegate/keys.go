@@ -20,7 +20,7 @@ func openKeys(c *config.Config, create bool) (*issuer.Keys, error) {
 }
 
 func (p *program) keys() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Make and rotate keys", Args: exactly(0, "rolegate keys new|rotate"),
+	cmd := &cobra.Command{Use: "keys", Short: "Make, rotate and publish keys", Args: exactly(0, "rolegate keys new|rotate|export"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	cmd.AddCommand(&cobra.Command{
 		Use: "new", Short: "Make the keys of an empty folder", Args: exactly(0, "rolegate keys new"),
@@ -55,6 +55,6 @@ func (p *program) keys() *cobra.Command {
 			fmt.Fprintf(p.stderr, "%s now signs with %s\n", args[0], k.Active(issuer.Purpose(args[0])).ID)
 			return nil
 		},
-	})
+	}, p.exportKeys())
 	return cmd
 }

@@ -134,7 +134,7 @@ func readable(text string, hint bool) string {
 	}
 	switch {
 	case into == "config.Duration":
-		return "a duration is needed, like 90s, 15m or 8h"
+		return "a duration is needed, like 90s, 15m, 8h or 400d"
 	case strings.HasPrefix(into, "int"):
 		return "a whole number is needed"
 	case into == "bool":

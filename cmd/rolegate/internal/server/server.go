@@ -109,6 +109,12 @@ func (s *Server) assemble() (err error) {
 	return s.wire(c, s.keys, o)
 }
 
+// NewIssuer returns what signs for AWS by the configuration, and publishes its
+// keys.
+func NewIssuer(c *config.Config, keys *issuer.Keys) (*issuer.Issuer, error) {
+	return newIssuer(c, keys, Options{})
+}
+
 func newIssuer(c *config.Config, keys *issuer.Keys, o Options) (*issuer.Issuer, error) {
 	ic := c.IssuerConfig()
 	ic.Keys, ic.Now = keys, o.Now
