@@ -126,9 +126,11 @@ func (s *Store) ReleaseName(ctx context.Context, name string, sub broker.Subject
 	}
 	return s.inTx(ctx, "release name", func(tx *sql.Tx) error {
 		var gone int64
-		for _, table := range []string{"names", "name_holders"} {
-			res, err := tx.ExecContext(ctx, `delete from `+table+` where folded = $1 and provider = $2 and subject_id = $3`,
-				strings.ToLower(name), string(sub.Provider), sub.ID)
+		for _, deletion := range []string{
+			`delete from names where folded = $1 and provider = $2 and subject_id = $3`,
+			`delete from name_holders where folded = $1 and provider = $2 and subject_id = $3`,
+		} {
+			res, err := tx.ExecContext(ctx, deletion, strings.ToLower(name), string(sub.Provider), sub.ID)
 			if err != nil {
 				return unavailable("release name", err)
 			}
