@@ -188,6 +188,9 @@ func (p *program) listSessions(
 	page := broker.SessionPage{Provider: broker.ProviderID(w.provider), Limit: sessionsPage}
 	for {
 		rows, err := store.ListSessions(ctx, page)
+		if err == nil && len(rows) == 0 && page.Before != "" {
+			err = stillThere(ctx, store, page.Before)
+		}
 		if err != nil {
 			return err
 		}
@@ -207,6 +210,16 @@ func (p *program) listSessions(
 			out = out[:0]
 		}
 	}
+}
+
+// stillThere returns an error where the session that a page goes on after has
+// ended: an empty page is not the end of the list then.
+func stillThere(ctx context.Context, store broker.SessionStore, key string) error {
+	_, err := store.Session(ctx, key)
+	if broker.CodeOf(err) == broker.CodeNotFound {
+		return broker.Errorf(broker.CodeConflict, "a session ended while the sessions were listed, so the list is not whole").Fix("Run the command again.")
+	}
+	return err
 }
 
 func (p *program) printSessions(rows []listedSession) error {

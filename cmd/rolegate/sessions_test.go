@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,31 @@ func TestSessionsOnTheCommandLine(t *testing.T) {
 	if err != nil || len(events) != 1 || events[0].Detail["os_user"] == "" || events[0].Detail["sudo_user"] != "oskar" ||
 		events[0].Detail["sessions"] != "1" || events[0].Username != "rolegate sessions revoke" {
 		t.Errorf("events %+v, %v", events, err)
+	}
+}
+
+// TestSessionListIsWhole ensures that a list whose next page is lost, as the
+// session that it goes on after has ended, is an error and not a shorter list.
+func TestSessionListIsWhole(t *testing.T) {
+	store, err := sqlstore.Open(t.Context(), sqlstore.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "store.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // the test is over
+	now := time.Now()
+	row := broker.SessionRow{
+		Key: broker.NewSecret("x").Hash(), Subject: broker.Subject{Provider: "corp", ID: "alice-1"}, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
+	if err := store.SaveSession(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	if err := stillThere(t.Context(), store, row.Key); err != nil {
+		t.Error("it is there:", err)
+	}
+	if err := store.DeleteSession(t.Context(), row.Key); err != nil {
+		t.Fatal(err)
+	}
+	if err := stillThere(t.Context(), store, row.Key); exitCode(err) != exitConflict {
+		t.Errorf("it has ended: %v", err)
 	}
 }
