@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
@@ -19,13 +19,15 @@ import (
 // exported files accepts what rolegate signs, also after a rotation with the files
 // of before, and after the next one only with new files.
 func TestExportedKeysVerify(t *testing.T) {
-	s := &script{T: t, env: map[string]string{"WORK": t.TempDir()}}
-	text, err := os.ReadFile("testdata/keys.txtar")
+	files, err := txtar.ParseFile("testdata/keys.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.unpack(string(text))
-	t.Chdir(s.env["WORK"])
+	dir := t.TempDir()
+	if err := txtar.Write(files, dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
 	env := func(string) string { return "" }
 	rolegate := func(args ...string) {
 		t.Helper()

@@ -3,11 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/issuer"
@@ -20,13 +21,15 @@ import (
 // open, revokes a person's, and ensures that the server's side sees them end and
 // that the event says who did it.
 func TestSessionsOnTheCommandLine(t *testing.T) {
-	s := &script{T: t, env: map[string]string{"WORK": t.TempDir(), "SUDO_USER": "oskar"}}
-	text, err := os.ReadFile("testdata/sessions.txtar")
+	files, err := txtar.ParseFile("testdata/sessions.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.unpack(string(text))
-	t.Chdir(s.env["WORK"])
+	dir := t.TempDir()
+	if err := txtar.Write(files, dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
 	ctx := t.Context()
 	keys, err := issuer.OpenKeys("certs", issuer.OpenOptions{Create: true})
 	if err != nil {
@@ -67,7 +70,7 @@ func TestSessionsOnTheCommandLine(t *testing.T) {
 	rolegate := func(args ...string) (string, string) {
 		t.Helper()
 		var out, errs bytes.Buffer
-		if code := run(ctx, args, func(name string) string { return s.env[name] }, strings.NewReader(""), &out, &errs); code != 0 {
+		if code := run(ctx, args, func(name string) string { return map[string]string{"SUDO_USER": "oskar"}[name] }, strings.NewReader(""), &out, &errs); code != 0 {
 			t.Fatalf("%v: exit %d: %s", args, code, errs.String())
 		}
 		return out.String(), errs.String()
