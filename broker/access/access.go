@@ -51,7 +51,7 @@ func New(c Config) (*Service, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Service{c: c, lists: lists{seen: map[broker.Subject]listed{}}}, nil
+	return &Service{c: c, lists: lists{seen: map[string]listed{}}}, nil
 }
 
 // Authenticate returns the session of a browser's token. CodeUnauthenticated when

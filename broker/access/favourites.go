@@ -116,7 +116,11 @@ func (s *Favourites) Mark(ctx context.Context, sess *broker.Session, as []broker
 	if err != nil {
 		return err
 	}
-	if len(have) >= MaxFavourites && !slices.Contains(have, id) {
+	// Of roles that are not theirs any more they see nothing: those do not count.
+	theirs := slices.DeleteFunc(slices.Clone(have), func(id broker.AssignmentID) bool {
+		return !slices.ContainsFunc(as, func(a broker.Assignment) bool { return a.ID == id })
+	})
+	if len(theirs) >= MaxFavourites && !slices.Contains(have, id) {
 		return broker.Errorf(broker.CodeInvalid, "You have %d favourites already.", MaxFavourites).Fix("Take one away first.")
 	}
 	return s.c.Store.SetFavourite(ctx, who, id, true)

@@ -12,17 +12,18 @@ import (
 
 // A list of roles is an event so that an administrator can say when a person last
 // saw what they could use. Nobody needs to know each reload and each letter typed
-// into the search: one event a person, a minute and a node is enough, with the
-// number of lists that it stands for.
+// into the search: one event a session, a minute and a node is enough, with the
+// number of lists that it stands for. By session and not by person, so that what
+// somebody else does in their name stands for itself.
 const (
 	listsEvery = time.Minute
-	maxListed  = 10_000 // people in memory
+	maxListed  = 10_000 // sessions in memory
 )
 
-// lists remembers when the last event about a person's lists was recorded.
+// lists remembers when the last event about the lists of a session was recorded.
 type lists struct {
 	mu   sync.Mutex
-	seen map[broker.Subject]listed
+	seen map[string]listed // by session
 }
 
 type listed struct {
@@ -32,7 +33,7 @@ type listed struct {
 
 // due counts a list, and reports whether it needs an event and how many lists
 // that stands for.
-func (l *lists) due(s broker.Subject, now time.Time) (count int, due bool) {
+func (l *lists) due(s string, now time.Time) (count int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x, ok := l.seen[s]
@@ -55,15 +56,17 @@ func (l *lists) due(s broker.Subject, now time.Time) (count int, due bool) {
 	return x.since + 1, true
 }
 
-// forget makes the next list need an event: the one for this could not be kept.
-func (l *lists) forget(s broker.Subject) {
+// forget makes the next list need an event, which stands for count more: the one
+// for those could not be kept.
+func (l *lists) forget(s string, count int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.seen, s)
+	x := l.seen[s]
+	l.seen[s] = listed{since: x.since + count}
 }
 
 func (a *Service) listed(ctx context.Context, sess *broker.Session, roles int) error {
-	count, due := a.lists.due(sess.Identity.Subject, a.c.Now())
+	count, due := a.lists.due(sess.Key, a.c.Now())
 	if !due {
 		return nil
 	}
@@ -71,7 +74,7 @@ func (a *Service) listed(ctx context.Context, sess *broker.Session, roles int) e
 		"count": strconv.Itoa(roles), "lists": strconv.Itoa(count),
 	}})
 	if err != nil {
-		a.lists.forget(sess.Identity.Subject)
+		a.lists.forget(sess.Key, count)
 	}
 	return err
 }

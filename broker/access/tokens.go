@@ -51,7 +51,12 @@ func (a *Service) freshTokens(ctx context.Context, sess *broker.Session) (broker
 	if !sess.IsBrowser() {
 		holder = sess.Client.Source
 	}
-	done := a.tokens.flights.DoChan(holder, func() (any, error) {
+	done := a.tokens.flights.DoChan(holder, func() (_ any, err error) {
+		defer func() { // a panic here would end the process and not only the request
+			if v := recover(); v != nil {
+				err = fmt.Errorf("access: refresh of tokens: panic: %v", v)
+			}
+		}()
 		// Whoever waits for this may leave; the refresh itself is past stopping.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshPatience+broker.AfterTheFact)
 		defer cancel()
@@ -133,6 +138,11 @@ func (a *Service) use(
 	asked, cancel := context.WithTimeout(ctx, refreshPatience)
 	t, err := r.RefreshTokens(asked, latest.Identity.Subject, before)
 	cancel()
+	if err != nil && broker.CodeOf(err) == broker.CodeUnauthenticated {
+		// The provider took it and said no, or answered what does not verify. It is
+		// spent, and nobody needs to wait for more.
+		return broker.Tokens{}, errors.Join(err, a.c.Kept.State.Put(ctx, mark, []byte("0"), max(latest.ExpiresAt.Sub(a.c.Now()), time.Minute)))
+	}
 	if err != nil && maybeSpent(err) {
 		return broker.Tokens{}, err
 	}

@@ -37,6 +37,8 @@ type counter struct {
 	at      time.Time
 	pending int
 	told    time.Time // until then, a refusal has its event
+	down    time.Time // until then, the store is not asked again
+	downErr error
 }
 
 type element = list.Element
@@ -107,9 +109,18 @@ func (l *Limiter) count(ctx context.Context, kind Kind, key counterKey, by *brok
 	if c.pending <= most/shareSlack {
 		return nil
 	}
+	// In an outage one asks the store, and those who wait behind hear the same:
+	// each asking in turn, the last would wait for all of their deadlines.
+	if now.Before(c.down) {
+		return c.downErr
+	}
 	wait, err := l.share(ctx, c, most, per, c.pending)
-	if err != nil || wait == 0 {
+	if err != nil {
+		c.down, c.downErr = l.c.Now().Add(time.Second), err
 		return err
+	}
+	if wait == 0 {
+		return nil
 	}
 	return l.refuse(ctx, c, kind, by, wait, per)
 }
@@ -138,7 +149,7 @@ func over(level float64, most int, per time.Duration) time.Duration {
 // one is too many; those before it have happened, and count. A counter that others
 // change all the time is too full to tell.
 func (l *Limiter) share(ctx context.Context, c *counter, most int, per time.Duration, n int) (time.Duration, error) {
-	key, ttl := stateKey(c.key), per+time.Minute
+	key := stateKey(c.key)
 	for range shareAttempts {
 		old, err := l.c.State.Get(ctx, key)
 		if err != nil && broker.CodeOf(err) != broker.CodeNotFound {
@@ -158,6 +169,9 @@ func (l *Limiter) share(ctx context.Context, c *counter, most int, per time.Dura
 			c.level, c.at, c.pending = level, l.c.Now(), 0
 			return wait, nil
 		}
+		// It must outlive what it counts by the clocks of all nodes, and not only by
+		// that of the node which is behind.
+		ttl := per + time.Minute + now.Sub(l.c.Now())
 		value := []byte(strconv.FormatFloat(level, 'f', 6, 64) + " " + strconv.FormatInt(now.UnixMicro(), 10))
 		var done bool
 		if err != nil {

@@ -33,15 +33,19 @@ func TestGuess(t *testing.T) {
 		return func() error { return l.Guess(t.Context(), kind, sess, who) }
 	}
 	for _, tt := range []struct {
-		kind  limit.Kind
-		most  int
-		every time.Duration
-	}{{limit.Factor, 5, 5 * time.Minute}, {limit.UserCode, 10, time.Minute}, {limit.UserCodeAddress, 100, 6 * time.Second}} {
+		kind       limit.Kind
+		most       int
+		every      time.Duration
+		who, other string
+	}{
+		{limit.Factor, 5, 5 * time.Minute, "alice", "bob"}, {limit.UserCode, 10, time.Minute, "alice", "bob"},
+		{limit.UserCodeAddress, 100, 6 * time.Second, "2001:db8::1", "2001:db8:0:1::1"},
+	} {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			before := len(limitEvents(r))
 			got := 0
 			for range 3 * tt.most {
-				if err := guess(tt.kind, "alice")(); err == nil {
+				if err := guess(tt.kind, tt.who)(); err == nil {
 					got++
 				} else if broker.CodeOf(err) != broker.CodeRateLimited {
 					t.Fatal(err)
@@ -50,25 +54,28 @@ func TestGuess(t *testing.T) {
 			if got != tt.most {
 				t.Errorf("%d guesses at once", got)
 			}
+			if tt.kind == limit.UserCodeAddress { // one /64 is one client
+				brokertest.WantCode(t, "another address of the same", broker.CodeRateLimited, guess(tt.kind, "2001:db8::2")())
+			}
 			events := limitEvents(r)[before:]
 			if len(events) != 1 || events[0].Actor != sess.Identity.Subject || events[0].Username != "alice" || events[0].Target != string(tt.kind) ||
 				events[0].Outcome != broker.OutcomeRefused || events[0].Code != broker.CodeRateLimited {
 				t.Errorf("events %+v", events)
 			}
-			if err := guess(tt.kind, "bob")(); err != nil {
+			if err := guess(tt.kind, tt.other)(); err != nil {
 				t.Error("about somebody else:", err)
 			}
 			r.Clock = r.Clock.Add(tt.every - time.Second)
-			brokertest.WantCode(t, "a little too early", broker.CodeRateLimited, guess(tt.kind, "alice")())
+			brokertest.WantCode(t, "a little too early", broker.CodeRateLimited, guess(tt.kind, tt.who)())
 			r.Clock = r.Clock.Add(time.Second)
-			if err := guess(tt.kind, "alice")(); err != nil {
+			if err := guess(tt.kind, tt.who)(); err != nil {
 				t.Error("one more:", err)
 			}
-			brokertest.WantCode(t, "two more", broker.CodeRateLimited, guess(tt.kind, "alice")())
-			if err := l.Forgive(t.Context(), tt.kind, "alice"); err != nil {
+			brokertest.WantCode(t, "two more", broker.CodeRateLimited, guess(tt.kind, tt.who)())
+			if err := l.Forgive(t.Context(), tt.kind, tt.who); err != nil {
 				t.Fatal(err)
 			}
-			if got := brokertest.Uses(t, tt.most, guess(tt.kind, "alice")); got != tt.most {
+			if got := brokertest.Uses(t, tt.most, guess(tt.kind, tt.who)); got != tt.most {
 				t.Errorf("%d guesses after a right one", got)
 			}
 		})

@@ -21,7 +21,7 @@ const (
 	Device       Kind = "device"         // device codes
 	Requests     Kind = "requests"       // whatever a signed-in person or program does
 
-	UserCode        Kind = "user_code"         // user codes typed in one session
+	UserCode        Kind = "user_code"         // user codes typed by one person
 	UserCodeAddress Kind = "user_code_address" // user codes typed from one address
 	Factor          Kind = "factor"            // answers to a person's second factor
 )
@@ -166,6 +166,9 @@ func (l *Limiter) Forgive(ctx context.Context, kind Kind, who string) error {
 }
 
 func guessKey(kind Kind, who string) counterKey {
+	if kind == UserCodeAddress {
+		who = clientOf(who)
+	}
 	return counterKey{string(kind) + "/" + broker.NewSecret(who).Hash(), "guess"}
 }
 

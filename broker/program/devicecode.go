@@ -158,7 +158,7 @@ var errUserCode = broker.Errorf(broker.CodeNotFound, "No sign-in is waiting unde
 	Fix("Compare it with the code that your program shows. A code is good for ten minutes and for one answer.")
 
 func (d *Service) findDevice(ctx context.Context, sess *broker.Session, userCode string) (key string, raw []byte, r deviceRecord, err error) {
-	if err := d.c.Limiter.Guess(ctx, limit.UserCode, sess, sess.Key); err != nil {
+	if err := d.c.Limiter.Guess(ctx, limit.UserCode, sess, sess.Identity.Subject.String()); err != nil {
 		return "", nil, r, err
 	}
 	if err := d.c.Limiter.Guess(ctx, limit.UserCodeAddress, sess, broker.RequestFrom(ctx).Remote); err != nil {

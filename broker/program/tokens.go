@@ -329,7 +329,7 @@ func (d *Service) Exchange(ctx context.Context, c Client, token broker.Secret, a
 	if d.c.Now().Sub(sess.CreatedAt) > ExchangeWindow {
 		return TokenSet{}, late
 	}
-	first, err := d.c.Kept.State.PutIfAbsent(ctx, "exchanged/"+sess.Key, []byte{1}, 2*ExchangeWindow)
+	first, err := d.c.Kept.State.PutIfAbsent(ctx, "exchanged/"+sess.Key, []byte{1}, max(sess.ExpiresAt.Sub(d.c.Now()), ExchangeWindow))
 	if err != nil {
 		return TokenSet{}, err
 	}

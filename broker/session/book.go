@@ -105,8 +105,10 @@ func (b *Book) live(ctx context.Context, key string, idle bool) (sess *broker.Se
 	now := b.c.Now()
 	sess.IdleAt = b.idleEnd(sess)
 	switch {
-	case !now.Before(sess.ExpiresAt), idle && !now.Before(sess.IdleAt):
+	case !now.Before(sess.ExpiresAt):
 		return nil, true, errNotThere.Because(errors.New("session: its time is over"))
+	case idle && !now.Before(sess.IdleAt): // the row stays: programs may need what it holds
+		return nil, false, errNotThere.Because(errors.New("session: it was not used for too long"))
 	case !sess.CreatedAt.After(row.RevokedBefore):
 		return nil, true, errNotThere.Because(errors.New("session: revoked"))
 	}

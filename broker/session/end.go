@@ -102,6 +102,15 @@ func (e *Ender) Revoke(ctx context.Context, sub broker.Subject, entry journal.En
 	defer cancel()
 	f := broker.SessionFilter{Provider: sub.Provider, SubjectID: sub.ID}
 	at := e.c.Now()
+	before, err := e.c.Revoker.RevokedBefore(ctx, sub)
+	if err != nil {
+		return 0, err
+	}
+	if !at.After(before) {
+		// An earlier revocation was on a node that is ahead. A session that begins
+		// at this moment begins right after that one, see [Book.Begin].
+		at = before.Add(time.Second)
+	}
 	ended := map[string]bool{}
 	for range rounds {
 		rows, err := e.c.List.FindSessions(ctx, f)

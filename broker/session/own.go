@@ -64,8 +64,22 @@ func (b *Book) Of(ctx context.Context, sub broker.Subject) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	rows = b.rooted(rows)
 	slices.Reverse(rows)
 	return b.Describe(rows[:min(len(rows), MaxOwn)])
+}
+
+// rooted leaves out of all rows of a person those that were derived from one that
+// has ended: they open nothing any more.
+func (b *Book) rooted(rows []broker.SessionRow) []broker.SessionRow {
+	there := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		there[row.Key] = true
+	}
+	return slices.DeleteFunc(rows, func(row broker.SessionRow) bool {
+		sess, err := decode(row, b.c.Sealer)
+		return err == nil && !sess.IsBrowser() && sess.Client.Root != "" && !there[sess.Client.Root]
+	})
 }
 
 // Count returns how many sessions of everybody are live.
@@ -77,7 +91,7 @@ func (b *Book) Programs(ctx context.Context, sub broker.Subject) (n int, err err
 	if err != nil {
 		return 0, err
 	}
-	for _, row := range rows {
+	for _, row := range b.rooted(rows) {
 		if sess, err := decode(row, b.c.Sealer); err == nil && !sess.IsBrowser() {
 			n++
 		}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -67,6 +68,9 @@ func (s *Store) SettleRoleSession(ctx context.Context, r broker.RoleSessionRow, 
 
 // RoleSessions returns the role sessions that f selects, the newest first.
 func (s *Store) RoleSessions(ctx context.Context, f broker.RoleSessionFilter) ([]broker.RoleSessionRow, error) {
+	if f.Subject.IsZero() && f.Subject != (broker.Subject{}) {
+		return nil, fmt.Errorf("sqlstore: role sessions of the incomplete subject %s", f.Subject)
+	}
 	where, args := `1 = 1`, []any(nil)
 	add := func(condition string, value any) {
 		args = append(args, value)

@@ -20,6 +20,9 @@ const IdentityTTL = 90 * 24 * time.Hour
 const (
 	purgeEvery = 5 * time.Minute
 	purgeBatch = 500
+	// purgeMargin is how long after its end an entry is deleted: a node whose clock
+	// is ahead must not delete what another one still goes by.
+	purgeMargin = time.Hour
 )
 
 // Config says where the data is.
@@ -127,7 +130,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	if !s.pinged.IsZero() && time.Since(s.pinged) < pingEvery {
 		return s.ping
 	}
-	_, s.ping = s.exec(ctx, "ping", `insert into state (key, value, expires_at) values ('ping', $1, $2)
+	// Whoever asked may leave: what the store says is for everybody.
+	_, s.ping = s.exec(context.WithoutCancel(ctx), "ping", `insert into state (key, value, expires_at) values ('ping', $1, $2)
 		on conflict (key) do update set expires_at = excluded.expires_at`, []byte{}, micros(s.now().Add(time.Minute)))
 	s.pinged = time.Now()
 	return s.ping
@@ -143,8 +147,8 @@ func (s *Store) Purge(ctx context.Context) (int64, error) {
 		statement string
 		until     time.Time
 	}{
-		{`delete from state where key in (select key from state where expires_at <= $1 limit $2)`, now},
-		{`delete from sessions where key in (select key from sessions where expires_at <= $1 limit $2)`, now},
+		{`delete from state where key in (select key from state where expires_at <= $1 limit $2)`, now.Add(-purgeMargin)},
+		{`delete from sessions where key in (select key from sessions where expires_at <= $1 limit $2)`, now.Add(-purgeMargin)},
 		{`delete from identities where (provider, subject_id) in (select provider, subject_id from identities where seen_at <= $1 limit $2)`, now.Add(-IdentityTTL)},
 		{`delete from role_sessions where id in (select id from role_sessions where asked_at <= $1 limit $2)`, now.Add(-RoleSessionTTL)},
 		{`delete from nodes where id in (select id from nodes where expires_at <= $1 limit $2)`, now},

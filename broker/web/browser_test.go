@@ -110,6 +110,13 @@ func (h *house) signIn() {
 	}
 }
 
+// inAs signs another person in.
+func (h *house) inAs(subject string) {
+	h.t.Helper()
+	h.person = subject
+	h.signIn()
+}
+
 func (a answer) want(t testing.TB, status int, parts ...string) answer {
 	t.Helper()
 	if a.StatusCode != status {

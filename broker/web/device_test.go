@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -197,17 +198,20 @@ func TestUserCodeTries(t *testing.T) {
 		t.Errorf("the two that were too many have the events %v", told)
 	}
 	h.pollWant(d, "authorization_pending")
-	// An address tries a hundred, however many sessions it has.
-	for range 9 {
-		h.signIn()
+	// Another session of the same person brings no more tries.
+	h.signIn()
+	h.post("/device", url.Values{"user_code": {"BBBB-BBBB"}}).want(t, http.StatusTooManyRequests)
+	// An address tries a hundred, however many people it has.
+	for n := range 9 {
+		h.inAs(fmt.Sprint("00u", n+2))
 		for range 10 {
 			h.post("/device", url.Values{"user_code": {"BBBB-BBBB"}}).want(t, http.StatusUnprocessableEntity)
 		}
 	}
-	h.signIn()
+	h.inAs("00u11")
 	h.post("/device", url.Values{"user_code": {"BBBB-BBBB"}}).want(t, http.StatusTooManyRequests)
 	h.clock = h.clock.Add(10 * time.Minute)
-	h.signIn()
+	h.inAs("00u12")
 	h.post("/device", url.Values{"user_code": {"BBBB-BBBB"}}).want(t, http.StatusUnprocessableEntity)
 }
 

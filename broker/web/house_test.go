@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,7 +29,8 @@ type house struct {
 	store   *brokertest.Store
 	made    brokertest.Parts // what broker is built from
 	broker  *brokertest.Broker
-	mfa     bool // the providers vouch for a second factor
+	mfa     bool   // the providers vouch for a second factor
+	person  string // of whom they speak; "": 00u1
 	saml    *fakeIdP
 	oidc    *fakeIdP
 	aws     *aws
@@ -62,7 +64,7 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 		return func() broker.Authentication {
 			n++
 			out := broker.Authentication{
-				Subject: broker.Subject{Provider: id, ID: "00u1"}, AuthnInstant: h.clock,
+				Subject: broker.Subject{Provider: id, ID: cmp.Or(h.person, "00u1")}, AuthnInstant: h.clock,
 				ReplayID: fmt.Sprint("_", n), ReplayExpires: h.clock.Add(time.Minute),
 				Claims: broker.Claims{"username": {"alice"}, "email": {"alice@example.com"}, "groups": {"staff"}, "name": {"Alice Ames"}},
 			}
