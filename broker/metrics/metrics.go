@@ -25,8 +25,8 @@ type State struct {
 
 // Provider is an identity provider's metadata or discovery document.
 type Provider struct {
-	ID        broker.ProviderID
-	Refreshed time.Time // zero: never
+	ID     broker.ProviderID
+	Status broker.ProviderStatus
 }
 
 // Certificate is one whose end matters.

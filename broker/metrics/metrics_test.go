@@ -30,7 +30,11 @@ func newMetrics() *metrics.Metrics {
 	m := metrics.New(metrics.Config{Now: func() time.Time { return now }, Version: "1.2.3", State: func() metrics.State {
 		end := metrics.Certificate{Use: "idp-signing", Provider: "corp", Fingerprint: "0011223344556677", NotAfter: now.Add(time.Hour)}
 		return metrics.State{
-			Providers:    []metrics.Provider{{ID: "corp", Refreshed: now.Add(-90 * time.Second)}, {ID: "other"}},
+			Providers: []metrics.Provider{
+				{ID: "corp", Status: broker.ProviderStatus{Refreshed: now.Add(-90 * time.Second), Standing: broker.Standing{Reach: broker.ReachUp}}},
+				{ID: "other", Status: broker.ProviderStatus{Standing: broker.Standing{Reach: broker.ReachDown, Failures: 3}}},
+				{ID: "fresh"},
+			},
 			Certificates: []metrics.Certificate{end, end},
 		}
 	}})
@@ -93,9 +97,16 @@ func TestCounts(t *testing.T) {
 		`rolegate_config_last_reload_successful 0`,
 		`rolegate_metadata_age_seconds{provider="corp"} 90`,
 		`rolegate_metadata_age_seconds{provider="other"} -1`,
+		`rolegate_provider_up{provider="corp"} 1`,
+		`rolegate_provider_up{provider="other"} 0`,
+		`rolegate_provider_refresh_failures_total{provider="corp"} 0`,
+		`rolegate_provider_refresh_failures_total{provider="other"} 3`,
 		`rolegate_certificate_not_after_timestamp_seconds{fingerprint="0011223344556677",provider="corp",use="idp-signing"} 1.7955144e+09`,
 		`rolegate_build_info{version="1.2.3"} 1`,
 	)
+	if strings.Contains(scrape(t, m), `rolegate_provider_up{provider="fresh"}`) {
+		t.Error("a provider that was not tried yet is up or down")
+	}
 	m.Reload(nil)
 	has(t, scrape(t, m), `rolegate_config_last_reload_successful 1`, `rolegate_config_reloads_total{result="ok"} 1`)
 }

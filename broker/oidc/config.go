@@ -45,6 +45,7 @@ type Config struct {
 	NoLogout              bool              // leave the provider's session when a person signs out
 	HTTP                  *http.Client      // its transport decides which addresses may be reached
 	Now                   func() time.Time
+	Changed               func(broker.ProviderStatus) // told when it is up or down since the last refresh; may be nil
 }
 
 const (
@@ -225,7 +226,8 @@ func algorithms(names []string) []jose.SignatureAlgorithm {
 type Status struct {
 	Issuer    string
 	Refreshed time.Time
-	Err       error         // of the last discovery or key fetch
+	LeftOut   []string // what of the discovery document and the keys cannot be used, and why
+	broker.Standing
 	Skew      time.Duration // their clock minus ours at the last sign-in
 	SkewKnown bool
 }

@@ -24,6 +24,14 @@ type provider struct {
 	Issuer, Authorize, Token, UserInfo, Keys, EndSession, Revocation, PAR string
 	Responses, Auth, PKCE, Scopes                                         []string
 	IssParameter, NeedsPAR, NeedsJAR                                      bool
+	leftOut                                                               []string // addresses that are there and will not do
+}
+
+// leave notes an address that is not used; one that is not there is none.
+func (op *provider) leave(name, address string, why error) {
+	if address != "" {
+		op.leftOut = append(op.leftOut, name+": "+why.Error())
+	}
 }
 
 // read takes the members by their exact names. What has an odd type says
@@ -85,16 +93,31 @@ func (rp *RelyingParty) refresh(ctx context.Context) error {
 		rp.keys.setURL(op.Keys)
 		err = rp.keys.refresh(ctx)
 	}
+	gaveUp := err != nil && errors.Is(ctx.Err(), context.Canceled) // says nothing about the provider
+	if rp.refreshed(op, err, gaveUp) && rp.c.Changed != nil {
+		rp.c.Changed(rp.ProviderStatus())
+	}
+	return err
+}
+
+// refreshed keeps what a refresh came to, and reports whether the provider is up
+// or down since.
+func (rp *RelyingParty) refreshed(op *provider, err error, gaveUp bool) (changed bool) {
+	odd := rp.keys.odd()
 	rp.mu.Lock()
 	defer rp.mu.Unlock()
-	rp.tried, rp.status.Err = rp.c.Now(), err
 	if op != nil {
 		rp.op, rp.status.Issuer = op, op.Issuer
 	}
-	if err == nil {
-		rp.status.Refreshed = rp.c.Now()
+	if gaveUp {
+		return false
 	}
-	return err
+	rp.tried = rp.c.Now()
+	changed = rp.status.Tried(rp.tried, err)
+	if err == nil {
+		rp.status.Refreshed, rp.status.LeftOut = rp.tried, slices.Concat(op.leftOut, odd)
+	}
+	return changed
 }
 
 // current returns the last good discovery document; without one it tries to get
@@ -162,7 +185,8 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 		return fail(fmt.Errorf("authorization_endpoint: %w", err))
 	}
 	// We send refresh tokens and requests there.
-	if rp.c.checkURL(op.Revocation) != nil {
+	if err := rp.c.checkURL(op.Revocation); err != nil {
+		op.leave("revocation_endpoint", op.Revocation, err)
 		op.Revocation = ""
 	}
 	if op.NeedsJAR {
@@ -174,7 +198,8 @@ func (rp *RelyingParty) discover(ctx context.Context) (*provider, error) {
 		}
 	}
 	// Signing out there is an extra: an address that will not do is none.
-	if (Config{InsecureHTTP: true}).checkURL(op.EndSession) != nil {
+	if err := (Config{InsecureHTTP: true}).checkURL(op.EndSession); err != nil {
+		op.leave("end_session_endpoint", op.EndSession, err)
 		op.EndSession = ""
 	}
 	if rp.c.UserInfo {

@@ -92,16 +92,16 @@ func (k *keySet) verify(ctx context.Context, raw, want string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if odd := k.odd(); odd != "" {
+	if odd := strings.Join(k.odd(), "; "); odd != "" {
 		return nil, fmt.Errorf("%w (left out: %.500s)", errUnknownKey, odd)
 	}
 	return nil, errUnknownKey
 }
 
-func (k *keySet) odd() string {
+func (k *keySet) odd() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return strings.Join(k.leftOut, "; ")
+	return k.leftOut
 }
 
 func (k *keySet) current() (keys []jose.JSONWebKey, fetched time.Time, fresh bool) {

@@ -10,7 +10,8 @@ import (
 func (rp *RelyingParty) ProviderStatus() broker.ProviderStatus {
 	s := rp.Status()
 	return broker.ProviderStatus{
-		Kind: "OpenID Connect", Issuer: s.Issuer, Refreshed: s.Refreshed, Err: s.Err, Skew: s.Skew, SkewKnown: s.SkewKnown,
+		Kind: "OpenID Connect", Issuer: s.Issuer, Refreshed: s.Refreshed, Standing: s.Standing, LeftOut: s.LeftOut,
+		Skew: s.Skew, SkewKnown: s.SkewKnown,
 	}
 }
 

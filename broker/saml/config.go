@@ -65,6 +65,7 @@ type Config struct {
 	Decryption          []KeyPair     // all decrypt, all are published
 	HTTP                *http.Client
 	Now                 func() time.Time
+	Changed             func(broker.ProviderStatus) // told when it is up or down since the last refresh; may be nil
 }
 
 const (
@@ -220,11 +221,11 @@ func New(c Config) (*ServiceProvider, error) {
 type Status struct {
 	EntityID     string
 	Certificates []*x509.Certificate
-	LeftOut      []string      // what of the metadata cannot be used, and why
-	Refreshed    time.Time     // of the metadata in use; zero if there is none
-	Err          error         // of the last refresh
-	Skew         time.Duration // their clock minus ours at the last sign-in
-	SkewKnown    bool
+	LeftOut      []string  // what of the metadata cannot be used, and why
+	Refreshed    time.Time // of the metadata in use; zero if there is none
+	broker.Standing
+	Skew      time.Duration // their clock minus ours at the last sign-in
+	SkewKnown bool
 }
 
 // Status returns the present state.

@@ -62,18 +62,31 @@ func (sp *ServiceProvider) Refresh(ctx context.Context) error {
 func (sp *ServiceProvider) refresh(ctx context.Context) error {
 	began := sp.c.Now()
 	next, err := sp.load(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return err // we gave it up, which says nothing about the provider
+	}
+	if sp.refreshed(next, began, err) && sp.c.Changed != nil {
+		sp.c.Changed(sp.ProviderStatus())
+	}
+	return err
+}
+
+// refreshed keeps what a refresh came to, and reports whether the provider is up
+// or down since.
+func (sp *ServiceProvider) refreshed(next *idp, began time.Time, err error) (changed bool) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	sp.tried, sp.took = sp.c.Now(), sp.c.Now().Sub(began)
-	if sp.status.Err = err; err != nil {
-		return err
+	changed = sp.status.Tried(sp.tried, err)
+	if err != nil {
+		return changed
 	}
 	if next != nil { // else it is as it was
 		sp.idp = next
 		sp.status.EntityID, sp.status.Certificates, sp.status.LeftOut = next.entityID, next.certificates, next.leftOut
 	}
 	sp.status.Refreshed = sp.c.Now()
-	return nil
+	return changed
 }
 
 // load fetches and reads the metadata; nil when the server says that it has not
@@ -367,7 +380,7 @@ func address(s string) (string, error) {
 	s = collapse(s)
 	u, err := url.Parse(s)
 	if err != nil || !secure(u) || u.User != nil || u.Fragment != "" {
-		return "", fmt.Errorf("%.200q is not an https address", s)
+		return "", fmt.Errorf("%.200q is not an https address", broker.RedactURL(s))
 	}
 	return s, nil
 }

@@ -6,7 +6,8 @@ import "github.com/rolegate/rolegate/broker"
 func (sp *ServiceProvider) ProviderStatus() broker.ProviderStatus {
 	s := sp.Status()
 	out := broker.ProviderStatus{
-		Kind: "SAML 2.0", Issuer: s.EntityID, Refreshed: s.Refreshed, Err: s.Err, Skew: s.Skew, SkewKnown: s.SkewKnown,
+		Kind: "SAML 2.0", Issuer: s.EntityID, Refreshed: s.Refreshed, Standing: s.Standing, LeftOut: s.LeftOut,
+		Skew: s.Skew, SkewKnown: s.SkewKnown,
 	}
 	for _, c := range s.Certificates {
 		out.Certificates = append(out.Certificates, broker.CertificateStatus{Name: c.Subject.String(), NotAfter: c.NotAfter})

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rolegate/rolegate/broker"
 	"github.com/rolegate/rolegate/broker/web"
+	webadmin "github.com/rolegate/rolegate/broker/web/admin"
 )
 
 // adminPages goes through the administrators' pages, with and without results.
@@ -31,6 +33,9 @@ func adminPages(t *testing.T, h *house, look func(name string, a answer)) {
 	user := url.QueryEscape(strings.ToLower(h.username()))
 	look("sessions", h.get("/sessions"))
 	look("admin-overview", h.get("/admin"))
+	h.refused, h.saml.beginErr, h.saml.leftOut = &webadmin.Refused{Trigger: hostile, Problems: []string{hostile}, More: 1}, errors.New(hostile), []string{hostile}
+	look("admin-overview", h.get("/admin"))
+	h.refused, h.saml.beginErr, h.saml.leftOut = nil, nil, nil
 	look("admin-traces", h.get("/admin/traces"))
 	look("admin-traces", h.get("/admin/traces?id="+q))
 	look("admin-traces", h.get("/admin/traces?id=Amber+otter+plum+07"))

@@ -18,6 +18,7 @@ type fakeIdP struct {
 	unasked  bool // takes answers to no request
 	post     bool
 	beginErr error
+	leftOut  []string // of its documents
 	err      error
 	auth     func() broker.Authentication
 	last     broker.AuthRequest
@@ -143,8 +144,10 @@ func (a *aws) SignInURL(_ context.Context, r broker.SignInURLRequest) (broker.Se
 
 // ProviderStatus tells of an identity provider that needs attention.
 func (p *fakeIdP) ProviderStatus() broker.ProviderStatus {
+	var standing broker.Standing
+	standing.Tried(time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC), p.beginErr)
 	return broker.ProviderStatus{
-		Kind: "SAML 2.0", Issuer: "https://idp.example/" + string(p.id), Err: p.beginErr, SkewKnown: true, Skew: 3 * time.Second,
+		Kind: "SAML 2.0", Issuer: "https://idp.example/" + string(p.id), Standing: standing, LeftOut: p.leftOut, SkewKnown: true, Skew: 3 * time.Second,
 		Certificates: []broker.CertificateStatus{{Name: "CN=idp", NotAfter: time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)}},
 	}
 }

@@ -35,6 +35,7 @@ type house struct {
 	oidc    *fakeIdP
 	aws     *aws
 	logs    *bytes.Buffer
+	refused *webadmin.Refused // a configuration that is not in use
 	server  http.Handler
 	public  string
 	cookies map[string]*http.Cookie
@@ -96,7 +97,8 @@ func newHouse(t testing.TB, change ...func(*house, *web.Config)) *house {
 			Keys: func() []webadmin.Key {
 				return []webadmin.Key{{Purpose: "aws-saml", ID: "kid", Active: true, NotAfter: h.clock}}
 			},
-			AWS: []webadmin.Endpoint{{Name: "STS", URL: "https://sts.example"}},
+			Refused: func() *webadmin.Refused { return h.refused },
+			AWS:     []webadmin.Endpoint{{Name: "STS", URL: "https://sts.example"}},
 		},
 		Simulate: func(_ context.Context, candidate []byte, people []broker.Identity) (webadmin.Simulation, error) {
 			if bytes.HasPrefix(candidate, []byte("bad")) {

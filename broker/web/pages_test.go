@@ -56,6 +56,9 @@ func everyPage(t *testing.T, h *house, look func(name string, a answer)) {
 	t.Helper()
 	q := url.QueryEscape(hostile)
 	look("signin", h.get("/signin?return_to="+url.QueryEscape("/"+hostile)))
+	h.saml.beginErr = brokertest.ErrDown
+	look("signin", h.get("/signin"))
+	h.saml.beginErr = nil
 	look("signin", h.post("/signin", url.Values{"email": {"x@" + hostile}, "return_to": {hostile}}))
 	look("continue", h.post("/signin", url.Values{"email": {"x@example.com"}}))
 	h.saml.post = true

@@ -19,11 +19,6 @@ const (
 	SimulatePath = "/admin/simulate"
 )
 
-// StatusSource is an identity provider that says how it does.
-type StatusSource interface {
-	ProviderStatus() broker.ProviderStatus
-}
-
 // SetupSource is an identity provider that says what to enter at it.
 type SetupSource interface {
 	Setup() []broker.SetupValue
@@ -48,6 +43,15 @@ type Health struct {
 	Keys        func() []Key
 	Relaxations []string // every insecure_… setting that is on
 	AWS         []Endpoint
+	Refused     func() *Refused // nil: configurations are not reloaded
+}
+
+// Refused is a configuration that was not taken, so that an older one is in use.
+type Refused struct {
+	At       time.Time
+	Trigger  string
+	Problems []string // with their lines
+	More     int      // problems that are not listed
 }
 
 // Simulation is what a change of the configuration would do.

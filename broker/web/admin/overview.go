@@ -9,6 +9,10 @@ import (
 	"github.com/rolegate/rolegate/broker/web/page"
 )
 
+// maxLeftOut bounds what is listed of what a provider's documents hold beside
+// what can be used.
+const maxLeftOut = 10
+
 // soon is how long before its end a certificate needs attention.
 const soon = 30 * 24 * time.Hour
 
@@ -22,6 +26,7 @@ type OverviewPage struct {
 	StoreError  string
 	Keys        []KeyView
 	AWS         []Endpoint
+	Refused     *Refused // nil: the configuration of the file is in use
 }
 
 // Template names the page.
@@ -30,9 +35,13 @@ func (OverviewPage) Template() string { return "admin-overview" }
 // ProviderView is one identity provider's state.
 type ProviderView struct {
 	ID, Name, Kind, Issuer string
-	Well                   bool
+	Well, Down             bool
+	Since                  time.Time // up or down; zero: not tried yet
 	Refreshed              time.Time
 	Error                  string
+	LeftOut                []string // of its documents
+	LeftOutCount           int
+	LeftOutMore            int    // that are not listed
 	Skew                   string // "" when it is not known
 	Certificates           []CertificateView
 }
@@ -62,6 +71,9 @@ func (a *Admin) overview(w http.ResponseWriter, r *http.Request, sess *broker.Se
 			out.StoreError = err.Error()
 		}
 	}
+	if h.Refused != nil {
+		out.Refused = h.Refused()
+	}
 	for _, p := range a.c.SignIn.Providers() {
 		out.Providers = append(out.Providers, a.providerView(p))
 	}
@@ -82,15 +94,19 @@ func (a *Admin) days(end time.Time) (int, bool) {
 
 func (a *Admin) providerView(p broker.Provider) ProviderView {
 	v := ProviderView{ID: string(p.ID), Name: p.Name}
-	src, ok := p.IdP.(StatusSource)
+	s, ok := p.Status()
 	if !ok {
 		return v
 	}
-	s := src.ProviderStatus()
-	v.Kind, v.Issuer, v.Refreshed, v.Well = s.Kind, s.Issuer, s.Refreshed, s.Err == nil && !s.Refreshed.IsZero()
+	v.Kind, v.Issuer, v.Refreshed, v.Since, v.Down = s.Kind, s.Issuer, s.Refreshed, s.Since, s.Down()
+	v.Well = s.Reach == broker.ReachUp // what is left out need not be wrong, such as a key for encryption
 	if s.Err != nil {
-		v.Error = s.Err.Error()
+		v.Error = broker.Visible(s.Err.Error())
 	}
+	for _, what := range s.LeftOut[:min(len(s.LeftOut), maxLeftOut)] {
+		v.LeftOut = append(v.LeftOut, broker.Visible(broker.ShortText(what)))
+	}
+	v.LeftOutCount, v.LeftOutMore = len(s.LeftOut), len(s.LeftOut)-len(v.LeftOut)
 	if s.SkewKnown {
 		v.Skew = s.Skew.Round(time.Second).String()
 	}

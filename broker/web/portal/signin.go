@@ -28,7 +28,10 @@ type SignInPage struct {
 func (SignInPage) Template() string { return "signin" }
 
 // ProviderLink starts a sign-in at a provider.
-type ProviderLink struct{ Name, Href string }
+type ProviderLink struct {
+	Name, Href string
+	Down       bool // it did not answer at the last try
+}
 
 // ContinuePage sends the browser on after a form, outside of the form's own
 // redirects: Chromium would hold those to the form's policy.
@@ -61,7 +64,8 @@ func (p *Portal) chooser(w http.ResponseWriter, r *http.Request) error {
 func (p *Portal) signInPage(to, email, problem string) SignInPage {
 	out := SignInPage{Meta: page.Meta{Title: "Sign in"}, Email: email, Problem: problem, ReturnTo: to}
 	for _, x := range p.c.SignIn.Providers() {
-		out.Providers = append(out.Providers, ProviderLink{x.Name, startPath(x.ID, to)})
+		s, _ := x.Status()
+		out.Providers = append(out.Providers, ProviderLink{x.Name, startPath(x.ID, to), s.Down()})
 		out.ByEmail = out.ByEmail || len(x.EmailDomains) > 0
 	}
 	return out

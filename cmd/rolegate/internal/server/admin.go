@@ -16,7 +16,7 @@ import (
 
 // health is what administrators see besides identity providers.
 func (s *Server) health(c *config.Config, keys *issuer.Keys, aws *federation.Federation, o Options) web.Health {
-	h := web.Health{Version: o.Version, Store: "SQLite", Ping: s.Store.Ping, Relaxations: c.Relaxations(), Keys: func() []admin.Key { return ourKeys(keys) }}
+	h := web.Health{Version: o.Version, Store: "SQLite", Ping: s.Store.Ping, Relaxations: c.Relaxations(), Keys: func() []admin.Key { return ourKeys(keys) }, Refused: s.refusals.last}
 	if c.SharedStore() {
 		h.Store = "PostgreSQL"
 	}

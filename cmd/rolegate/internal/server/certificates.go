@@ -121,10 +121,10 @@ func (l *Live) State() metrics.State {
 	s := l.Current()
 	var out metrics.State
 	for id, sp := range s.SAML {
-		out.Providers = append(out.Providers, metrics.Provider{ID: id, Refreshed: sp.Status().Refreshed})
+		out.Providers = append(out.Providers, metrics.Provider{ID: id, Status: sp.ProviderStatus()})
 	}
 	for id, rp := range s.OIDC {
-		out.Providers = append(out.Providers, metrics.Provider{ID: id, Refreshed: rp.Status().Refreshed})
+		out.Providers = append(out.Providers, metrics.Provider{ID: id, Status: rp.ProviderStatus()})
 	}
 	for _, c := range s.certificates() {
 		out.Certificates = append(out.Certificates, metrics.Certificate{Use: c.Use, Provider: c.Provider, Fingerprint: c.Fingerprint[:16], NotAfter: c.NotAfter})

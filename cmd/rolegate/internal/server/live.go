@@ -86,6 +86,7 @@ func (l *Live) Reload(ctx context.Context, trigger string) error {
 		l.refused(ctx, trigger, err)
 		return err
 	}
+	l.base.refusals.clear()
 	l.use(next)
 	l.options.Logger.InfoContext(ctx, "configuration reloaded", "trigger", trigger, "changed", changed)
 	Announce(ctx, l.options.Logger, next.config)
@@ -138,6 +139,7 @@ func (l *Live) refused(ctx context.Context, trigger string, err error) {
 	if !ok {
 		problems = config.Problems{{Message: err.Error()}}
 	}
+	l.base.refusals.note(l.now(), trigger, problems)
 	for _, p := range problems {
 		log.ErrorContext(ctx, "configuration problem", "file", p.File, "line", p.Line, "key", p.Path, "problem", p.Message)
 	}

@@ -20,7 +20,7 @@ func (s *Server) Config() *config.Config { return s.config }
 // adapter that would be the same.
 func (s *Server) next(c *config.Config) (*Server, error) {
 	n := newServer(c, s.options)
-	n.Store, n.Sealer, n.keys, n.node, n.base, n.prior = s.Store, s.Sealer, s.keys, s.node, s.base, s
+	n.Store, n.Sealer, n.keys, n.node, n.base, n.refusals, n.prior = s.Store, s.Sealer, s.keys, s.node, s.base, s.refusals, s
 	if err := n.assemble(); err != nil {
 		return nil, err
 	}

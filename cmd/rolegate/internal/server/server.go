@@ -54,6 +54,8 @@ type Server struct {
 	sums    map[broker.ProviderID]string // of what each adapter was made from
 	prior   *Server                      // whose adapters are taken over while wiring, else nil
 
+	refusals *refusals // of reloads; outlives a configuration
+
 	node *node // nil: the store is ours alone
 
 	base  []func(context.Context) // loops of the store and the like, which outlive a configuration
@@ -89,7 +91,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 
 func newServer(c *config.Config, o Options) *Server {
 	return &Server{
-		config: c, options: o, sums: map[broker.ProviderID]string{},
+		config: c, options: o, refusals: &refusals{}, sums: map[broker.ProviderID]string{},
 		SAML: map[broker.ProviderID]*saml.ServiceProvider{}, OIDC: map[broker.ProviderID]*oidc.RelyingParty{},
 	}
 }
@@ -220,6 +222,7 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 		return nil, fmt.Errorf("server: metadata certificate of %s: %w", p.ID, err)
 	}
 	sc.Signing, sc.Decryption, sc.Now = pairs(keys.Published(issuer.SPSigning)), pairs(keys.Held(issuer.SPEncryption)), o.Now
+	sc.Changed = tell(o.Logger, sc.ID)
 	sc.HTTP = outbound.New(outbound.Options{
 		Configured: []string{sc.MetadataURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots,
 		Timeout: 2 * time.Minute, // an aggregate is read while it comes
@@ -229,7 +232,7 @@ func newSAML(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o O
 
 func newOIDC(c *config.Config, p config.IdentityProvider, keys *issuer.Keys, o Options) (*oidc.RelyingParty, error) {
 	oc := c.OIDCConfig(p)
-	oc.Now = o.Now
+	oc.Now, oc.Changed = o.Now, tell(o.Logger, oc.ID)
 	oc.HTTP = outbound.New(outbound.Options{
 		Configured: []string{oc.Issuer, oc.DiscoveryURL}, Allow: c.Outbound.Allow, DialMap: o.DialMap, Roots: o.Roots,
 	})
