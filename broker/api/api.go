@@ -110,7 +110,7 @@ type Problem struct {
 	Detail  string      `json:"detail"`
 	Code    broker.Code `json:"code"`
 	Remedy  string      `json:"remedy,omitempty"`
-	TraceID string      `json:"trace_id"`
+	TraceID string      `json:"trace_id,omitempty"` // there only if an administrator finds something under it
 	StepUp  *StepUp     `json:"step_up,omitempty"`
 }
 

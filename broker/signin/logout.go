@@ -59,7 +59,7 @@ type Ended struct {
 	Challenge   *broker.Challenge
 	Binding     broker.Secret
 	Unreachable bool
-	TraceID     string // of the logout at the provider, when it was tried
+	TraceID     string // of the logout at the provider, when it was tried in vain and that is kept
 }
 
 type pendingLogout struct {
@@ -89,8 +89,12 @@ func (l *Logout) End(ctx context.Context, sess *broker.Session, binding broker.S
 	t := l.c.Journal.Start()
 	if err := l.ask(broker.WithTrace(ctx, t), t, initiator, sess, binding, &out); err != nil {
 		t.Fail("logout.begin", "%v", err)
-		out.Challenge, out.Unreachable, out.TraceID = nil, true, t.ID
-		_ = l.c.Journal.Keep(ctx, t) // the sign-out is done: what cannot be noted must not look like a failure of it
+		out.Challenge, out.Unreachable = nil, true
+		// The sign-out is done: what cannot be noted must not look like a failure
+		// of it, and has no id that anybody could look for.
+		if l.c.Journal.Keep(ctx, t) == nil {
+			out.TraceID = t.ID
+		}
 	}
 	return out, nil
 }

@@ -79,9 +79,9 @@ func TestBackToAnAnswer(t *testing.T) {
 	}
 	t.Run("SAML, a trace of somebody's making", func(t *testing.T) {
 		h := newHouse(t)
-		for _, trace := range []string{"call-me-please-at-0900", "call+0900-12345", "<b>", "a", strings.Repeat("a-", 50) + "b", ""} {
+		for _, trace := range []string{"call-me-please-09", "call-me-please-at-0900", "call+0900-12345", "<b>", "a", strings.Repeat("a-", 50) + "b", ""} {
 			a := h.get("/saml/okta/acs?trace="+url.QueryEscape(trace), fromElsewhere).want(t, http.StatusUnauthorized, "did not begin here")
-			if got := traceOf(a.body); got == trace {
+			if got := traceOf(a.body); got != "" {
 				t.Errorf("the page has the trace %q", got)
 			}
 		}

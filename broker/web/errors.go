@@ -53,7 +53,7 @@ type errorPage struct {
 	Code     broker.Code
 	Message  string
 	Remedy   string
-	TraceID  string
+	TraceID  string // "": nothing is kept that it would lead to
 	Provider string // name of the identity provider it is about
 	StepUp   *api.StepUp
 	Action   string // of the step-up form
@@ -83,6 +83,9 @@ func newErrorPage(status int, err error, traceID string) errorPage {
 	}
 	if out.Code == broker.CodeInternal {
 		out.Remedy = "Try again. If it stays, tell your administrator the trace id below."
+		if traceID == "" {
+			out.Remedy = "Try again. If it stays, tell your administrator at what time you tried."
+		}
 	}
 	f, ok := errors.AsType[*page.Failure](err)
 	if !ok {
@@ -130,11 +133,7 @@ func newErrorPage(status int, err error, traceID string) errorPage {
 func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) {
 	info := requestFrom(r.Context())
 	info.fail(err)
-	if f, ok := errors.AsType[*page.Failure](err); ok && f.TraceID != "" {
-		info.trace.ID = f.TraceID // the sign-in or sign-out has kept its own trace
-	} else {
-		s.saveTrace(r, info, err)
-	}
+	info.kept = s.keptTrace(r, info, err)
 	status, title := statusOf(err)
 	h := w.Header()
 	backChannel, _ := errors.AsType[*page.BackChannel](err)
@@ -163,15 +162,19 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	if wantsJSON(r) {
-		problem(w, status, title, err, info.trace.ID)
+		problem(w, status, title, err, info.kept)
 		return
 	}
-	if renderErr := s.pages.Render(w, status, newErrorPage(status, err, info.trace.ID)); renderErr != nil {
+	if renderErr := s.pages.Render(w, status, newErrorPage(status, err, info.kept)); renderErr != nil {
 		info.cause += "; " + renderErr.Error()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", page.Policy())
 		w.WriteHeader(http.StatusInternalServerError)
-		_, _ = w.Write(bytes.ReplaceAll(s.fallback, []byte(fallbackTrace), []byte(info.trace.ID))) // the client went away: nobody to tell
+		body := s.bare
+		if info.kept != "" {
+			body = bytes.ReplaceAll(s.fallback, []byte(fallbackTrace), []byte(info.kept))
+		}
+		_, _ = w.Write(body) // the client went away: nobody to tell
 	}
 }
 
@@ -196,26 +199,41 @@ func shapeOf(path string) wire.Shape {
 	return nil
 }
 
-// saveTrace keeps what an admin will look for. What anybody can provoke without
-// signing in (not found, bad input) is in the log only, so that nobody fills
-// the store.
-func (s *Server) saveTrace(r *http.Request, info *requestInfo, err error) {
-	switch info.code {
-	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited,
-		broker.CodePending, broker.CodeSlowDown:
-		return
-	default:
-	}
-	if errors.Is(err, errCrossSite) {
-		return
-	}
-	info.trace.Fail("request", "%s %s: %v", clip(r.Method, 20), clip(r.URL.Path, 200), err)
+// keptTrace returns the id under which an administrator finds what happened, ""
+// if there is nothing to find: an id that leads nowhere is not shown.
+//
+// A sign-in or sign-out has kept its own trace, unless it was slowed down or the
+// store did not answer. Of the rest, what anybody can provoke without signing in
+// (not found, bad input) is in the log only, so that nobody fills the store.
+func (s *Server) keptTrace(r *http.Request, info *requestInfo, err error) string {
 	// The answer does not wait long for a store that may be what is broken.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
 	defer cancel()
+	if f, ok := errors.AsType[*page.Failure](err); ok && f.TraceID != "" {
+		if info.code == broker.CodeRateLimited {
+			return ""
+		}
+		if _, lookErr := s.c.Journal.Trace(ctx, f.TraceID); lookErr != nil {
+			info.cause += "; trace not kept: " + lookErr.Error()
+			return ""
+		}
+		return f.TraceID
+	}
+	switch info.code {
+	case broker.CodeNotFound, broker.CodeInvalid, broker.CodeUnauthenticated, broker.CodeRateLimited,
+		broker.CodePending, broker.CodeSlowDown:
+		return ""
+	default:
+	}
+	if errors.Is(err, errCrossSite) {
+		return ""
+	}
+	info.trace.Fail("request", "%s %s: %v", clip(r.Method, 20), clip(r.URL.Path, 200), err)
 	if saveErr := s.c.Journal.Keep(ctx, info.trace); saveErr != nil {
 		info.cause += "; trace not kept: " + saveErr.Error()
+		return ""
 	}
+	return info.trace.ID
 }
 
 // challenge is the WWW-Authenticate value of a 401 (RFC 6750 3, RFC 9470 3).

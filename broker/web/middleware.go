@@ -49,6 +49,7 @@ func (s *Server) middleware(public *url.URL) (http.Handler, error) {
 type requestInfo struct {
 	broker.Request
 	trace   *broker.Trace
+	kept    string // id of the trace that an administrator finds; "": there is none
 	pattern string
 	code    broker.Code
 	cause   string // private
@@ -146,7 +147,10 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, took time.Duration) 
 	}
 	level := slog.LevelInfo
 	if info.code != "" {
-		attrs = append(attrs, slog.String("code", string(info.code)), slog.String("trace_id", info.trace.ID), slog.String("error", info.cause))
+		attrs = append(attrs, slog.String("code", string(info.code)), slog.String("error", info.cause))
+		if info.kept != "" {
+			attrs = append(attrs, slog.String("trace_id", info.kept))
+		}
 		if rec.status >= http.StatusInternalServerError {
 			level = slog.LevelError
 		}

@@ -143,6 +143,7 @@ type Server struct {
 	chain    http.Handler
 	https    bool
 	fallback []byte // the error page, rendered at start
+	bare     []byte // the same without a trace id
 	patterns []string
 
 	notUnderstood sync.Once // what a trusted proxy says of its client
@@ -179,6 +180,9 @@ func New(c Config) (*Server, error) {
 		sessions: cookie.NewManager(c.Access, u.Scheme == "https"), bodies: newBodyGate(),
 	}
 	if s.fallback, err = pages.Bytes(newErrorPage(http.StatusInternalServerError, errFallback, fallbackTrace)); err != nil {
+		return nil, err
+	}
+	if s.bare, err = pages.Bytes(newErrorPage(http.StatusInternalServerError, errFallback, "")); err != nil {
 		return nil, err
 	}
 	s.mount()

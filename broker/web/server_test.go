@@ -221,7 +221,7 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("the log holds %q:\n%s", secret, log)
 		}
 	}
-	for _, want := range []string{`"route":"GET /go"`, `"status":303`, `"code":"unauthenticated"`, `"trace_id":"`, `"remote":"192.0.2.1"`} {
+	for _, want := range []string{`"route":"GET /go"`, `"status":303`, `"code":"unauthenticated"`, `"request_id":"`, `"remote":"192.0.2.1"`} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %s:\n%s", want, log)
 		}

@@ -116,7 +116,7 @@ func TestReturnToStaysHere(t *testing.T) {
 }
 
 // TestSignInRefused ensures that what goes wrong at a sign-in makes no session,
-// names no cause, and has a trace that is kept.
+// names no cause, and has a trace id where it is about a provider.
 func TestSignInRefused(t *testing.T) {
 	refused := broker.Errorf(broker.CodeUnauthenticated, "The signature does not verify.").Fix("Tell your administrator.").
 		Because(brokertest.ErrDown)
@@ -157,8 +157,8 @@ func TestSignInRefused(t *testing.T) {
 			if strings.Contains(a.body, "planted-cause") {
 				t.Error("the page names the cause")
 			}
-			if traceOf(a.body) == "" {
-				t.Error("the page has no trace id")
+			if (traceOf(a.body) != "") != (row.status != http.StatusNotFound) {
+				t.Errorf("the page has the trace id %q", traceOf(a.body))
 			}
 			if row.status == 503 && a.Header.Get("Retry-After") == "" {
 				t.Error("no Retry-After")
