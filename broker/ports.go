@@ -67,6 +67,25 @@ type RoleMapper interface {
 	// Missing returns the rules that could give the role in the account but do
 	// not give it to id.
 	Missing(ctx context.Context, id Identity, account, role string) ([]RuleResult, error)
+	// Known returns the account and role that wanted names, whoever may use
+	// them; false when there are none. It is for the record of a refusal and
+	// gives nobody anything.
+	Known(ctx context.Context, wanted Wanted) (Assignment, bool)
+}
+
+// Wanted is how somebody asks for an assignment: by its id, or else by account
+// (id, or name without regard to case) and role. It may say anything.
+type Wanted struct {
+	ID            AssignmentID
+	Account, Role string
+}
+
+// String returns what was asked for as an event keeps it, bounded.
+func (w Wanted) String() string {
+	if w.ID != "" {
+		return ShortText(string(w.ID))
+	}
+	return ShortText(w.Account + "/" + w.Role)
 }
 
 // Asserter mints one assertion for one STS call. It holds the keys.

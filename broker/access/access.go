@@ -102,6 +102,24 @@ func (a *Service) Explain(ctx context.Context, sess *broker.Session) (broker.Exp
 	return a.c.Entitlements.Explain(ctx, sess.Identity)
 }
 
-func (a *Service) refuse(ctx context.Context, sess *broker.Session, act broker.Action, target string, err error) error {
-	return a.c.Journal.Refuse(ctx, journal.Entry{Action: act, By: sess, Target: broker.ShortText(target), Err: err})
+// refuse records that the person did not get what was wanted. The event is about
+// the role, so that it is found by its account; x is that role, zero when it was
+// not found among those of the person.
+func (a *Service) refuse(
+	ctx context.Context, sess *broker.Session, act broker.Action, wanted broker.Wanted, x broker.Assignment, err error,
+) error {
+	e := journal.Entry{Action: act, By: sess, Target: wanted.String(), Err: err}
+	known := x.ID != ""
+	if !known && broker.CodeOf(err) != broker.CodeRateLimited { // of which there is no event
+		x, known = a.c.Entitlements.Known(ctx, wanted)
+	}
+	if known {
+		e.Target, e.Detail = string(x.RoleARN), named(x)
+	}
+	return a.c.Journal.Refuse(ctx, e)
+}
+
+// named is what people call a role, for an event whose target is its ARN.
+func named(x broker.Assignment) map[string]string {
+	return map[string]string{"account": x.Account.Name, "role": x.Role}
 }

@@ -265,7 +265,7 @@ func TestFindAssignment(t *testing.T) {
 		}
 	}
 	_, err := r.Acc.FindAssignment(t.Context(), s, broker.ActionConsole, "prod", "Root")
-	if e := r.LastEvent(t); broker.CodeOf(err) != broker.CodeDenied || e.Outcome != broker.OutcomeRefused || e.Target != "prod/Root" {
+	if e := r.LastEvent(t); broker.CodeOf(err) != broker.CodeDenied || e.Outcome != broker.OutcomeRefused || e.Target != "prod/Root" || e.Detail["role"] != "" {
 		t.Errorf("error %v, event %+v", err, e)
 	}
 }

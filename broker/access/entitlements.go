@@ -57,6 +57,11 @@ func (e *Entitlements) Missing(ctx context.Context, id broker.Identity, account,
 	return e.rules.Missing(ctx, id, account, role)
 }
 
+// Known returns the account and role that wanted names, whoever may use them.
+func (e *Entitlements) Known(ctx context.Context, wanted broker.Wanted) (broker.Assignment, bool) {
+	return e.rules.Known(ctx, wanted)
+}
+
 // maxTurns bounds how many explanations of one person are computed or waited for.
 const maxTurns = 4
 

@@ -39,7 +39,7 @@ func (a *Service) FindAssignment(ctx context.Context, sess *broker.Session, act 
 	if err != nil {
 		return broker.Assignment{}, err
 	}
-	return broker.Assignment{}, a.refuse(ctx, sess, act, account+"/"+role,
+	return broker.Assignment{}, a.refuse(ctx, sess, act, broker.Wanted{Account: account, Role: role}, broker.Assignment{},
 		broker.Errorf(broker.CodeDenied, "You do not have the role %q in the account %q.", role, account).Fix("%s", wouldGive(missing)))
 }
 

@@ -79,7 +79,7 @@ func (a *Service) mint(
 ) error {
 	x, duration, assertion, err := a.prepare(ctx, sess, in)
 	if err != nil {
-		return a.refuse(ctx, sess, act, string(in.Assignment), err)
+		return a.refuse(ctx, sess, act, broker.Wanted{ID: in.Assignment}, x, err)
 	}
 	id, err := broker.RandomSecret(a.c.Rand)
 	if err != nil {
@@ -113,9 +113,9 @@ func (a *Service) mint(
 	})
 	if failed != nil {
 		row.State = broker.RoleSessionRefused
-		return errors.Join(failed, a.settle(ctx, row, journal.Entry{
-			Action: act, By: sess, Target: string(x.RoleARN), Err: failed, Detail: map[string]string{"mint": row.ID},
-		}))
+		detail := named(x)
+		detail["mint"] = row.ID
+		return errors.Join(failed, a.settle(ctx, row, journal.Entry{Action: act, By: sess, Target: string(x.RoleARN), Err: failed, Detail: detail}))
 	}
 	rs.Assignment, rs.SessionName, rs.AssertionID = x, sess.SessionName, assertion.ID
 	if rs.AssertedSubject == "" {
@@ -149,10 +149,14 @@ func minted(
 		"expires": rs.Credentials.Expiration.UTC().Format(time.RFC3339),
 	}
 	maps.Copy(detail, extra)
+	if failed != nil {
+		maps.Copy(detail, named(rs.Assignment))
+	}
 	return journal.Entry{Action: act, By: sess, Target: string(rs.Assignment.RoleARN), Err: failed, Detail: detail}
 }
 
-// prepare judges what was asked for and mints the assertion for it.
+// prepare judges what was asked for and mints the assertion for it. With an error
+// the assignment is there as far as the person has it.
 func (a *Service) prepare(
 	ctx context.Context, sess *broker.Session, in RoleRequest,
 ) (x broker.Assignment, duration time.Duration, assertion broker.Assertion, err error) {
@@ -175,6 +179,9 @@ func (a *Service) prepare(
 			Fix("Reload the portal to see the roles you have now."))
 	}
 	x, duration = as[i], in.Duration
+	none = func(err error) (broker.Assignment, time.Duration, broker.Assertion, error) {
+		return x, 0, broker.Assertion{}, err
+	}
 	if duration == 0 {
 		duration = x.MaxDuration
 	}

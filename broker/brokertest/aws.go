@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 // AWS is mapper, asserter and assumer in one.
 type AWS struct {
 	Granted   []broker.Assignment
+	Unheld    []broker.Assignment // known to the rules, and not the person's
 	Lacks     map[string][]broker.RuleResult
 	Asserted  []broker.AssertionRequest
 	Assumed   []broker.AssumeRoleRequest
@@ -42,6 +44,16 @@ func (a *AWS) Explain(context.Context, broker.Identity) (broker.Explanation, err
 
 func (a *AWS) Missing(_ context.Context, _ broker.Identity, account, role string) ([]broker.RuleResult, error) {
 	return a.Lacks[account+"/"+role], nil
+}
+
+// Known knows what is granted, and Unheld.
+func (a *AWS) Known(_ context.Context, w broker.Wanted) (broker.Assignment, bool) {
+	for _, x := range append(slices.Clone(a.Granted), a.Unheld...) {
+		if x.ID == w.ID || w.ID == "" && strings.EqualFold(x.Account.Name, w.Account) && strings.EqualFold(x.Role, w.Role) {
+			return x, true
+		}
+	}
+	return broker.Assignment{}, false
 }
 
 func (a *AWS) Assert(_ context.Context, r broker.AssertionRequest) (broker.Assertion, error) {

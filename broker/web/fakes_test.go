@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,7 @@ func (p *fakeIdP) FinishUnsolicited(ctx context.Context, form url.Values) (broke
 type aws struct {
 	now         func() time.Time
 	assignments []broker.Assignment
+	unheld      []broker.Assignment // known to the rules, and not the person's
 	rules       []broker.RuleResult
 	missing     []broker.RuleResult
 	admin       bool
@@ -112,6 +114,15 @@ func (a *aws) Explain(context.Context, broker.Identity) (broker.Explanation, err
 
 func (a *aws) Missing(context.Context, broker.Identity, string, string) ([]broker.RuleResult, error) {
 	return a.missing, nil
+}
+
+func (a *aws) Known(_ context.Context, w broker.Wanted) (broker.Assignment, bool) {
+	for _, x := range slices.Concat(a.assignments, a.unheld) {
+		if x.ID == w.ID || w.ID == "" && x.Account.Name == w.Account && x.Role == w.Role {
+			return x, true
+		}
+	}
+	return broker.Assignment{}, false
 }
 
 func (a *aws) IsAdmin(context.Context, broker.Identity) (bool, error) { return a.admin, nil }
