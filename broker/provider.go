@@ -23,12 +23,3 @@ func (id ProviderID) Check() error {
 	}
 	return fmt.Errorf("%q: lower-case letters, digits and hyphens are needed, 63 at most", string(id))
 }
-
-// Status returns how the provider does; false when its adapter does not say.
-func (p Provider) Status() (ProviderStatus, bool) {
-	src, ok := p.IdP.(interface{ ProviderStatus() ProviderStatus })
-	if !ok {
-		return ProviderStatus{}, false
-	}
-	return src.ProviderStatus(), true
-}

@@ -50,6 +50,15 @@ func (s *Standing) Tried(at time.Time, err error) (changed bool) {
 // Down reports that the last try failed.
 func (s Standing) Down() bool { return s.Reach == ReachDown }
 
+// Status returns how the provider does; false when its adapter does not say.
+func (p Provider) Status() (ProviderStatus, bool) {
+	src, ok := p.IdP.(interface{ ProviderStatus() ProviderStatus })
+	if !ok {
+		return ProviderStatus{}, false
+	}
+	return src.ProviderStatus(), true
+}
+
 // CertificateStatus is one certificate that a provider signs with.
 type CertificateStatus struct {
 	Name     string // of its subject
