@@ -292,7 +292,7 @@ func TestRefusedCredentialsAreNoConsole(t *testing.T) {
 		{"a role that is not theirs", func() { h.portal("federation/credentials?account_id=111122223333&role_name=Root", access) },
 			broker.Event{Action: broker.ActionCredentials, Target: "111122223333/Root", Code: broker.CodeDenied}},
 		{"a role that needs more", func() { h.portal("federation/credentials?account_id=444455556666&role_name=ReadOnly", access) },
-			broker.Event{Action: broker.ActionCredentials, Target: string(h.aws.assignments[1].ID), Code: broker.CodeStepUp}},
+			broker.Event{Action: broker.ActionCredentials, Target: string(h.aws.assignments[1].RoleARN), Code: broker.CodeStepUp}},
 		{"a link to the console", func() { h.get("/go?account=111122223333&role=Root", header("Sec-Fetch-Site", "same-origin")) },
 			broker.Event{Action: broker.ActionConsole, Target: "111122223333/Root", Code: broker.CodeDenied}},
 	} {
