@@ -210,9 +210,6 @@ func (s *Server) keptTrace(r *http.Request, info *requestInfo, err error) string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
 	defer cancel()
 	if f, ok := errors.AsType[*page.Failure](err); ok && f.TraceID != "" {
-		if info.code == broker.CodeRateLimited {
-			return ""
-		}
 		if _, lookErr := s.c.Journal.Trace(ctx, f.TraceID); lookErr != nil {
 			info.cause += "; trace not kept: " + lookErr.Error()
 			return ""
