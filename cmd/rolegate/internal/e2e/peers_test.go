@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/rolegate/rolegate/broker/sandbox/aws"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/config"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/formbrowser"
+	"github.com/rolegate/rolegate/cmd/rolegate/internal/outbound"
 	"github.com/rolegate/rolegate/cmd/rolegate/internal/server"
 )
 
@@ -70,6 +72,19 @@ func newPeerRig(t *testing.T, saml string) *peerRig {
 // configuration that write makes for the addresses of rolegate and the double.
 func newRig(t *testing.T, address string, write func(self, sts, signIn, console string) []byte) *peerRig {
 	t.Helper()
+	return newRigNear(t, address, nearby{}, write)
+}
+
+// nearby is what a rig has that is not on the network: names of its own, and
+// another AWS.
+type nearby struct {
+	dial  map[string]string // host name to ADDRESS:PORT
+	roots *x509.CertPool    // nil: the system's
+	world []byte            // of the double; nil: the sandbox's
+}
+
+func newRigNear(t *testing.T, address string, n nearby, write func(self, sts, signIn, console string) []byte) *peerRig {
+	t.Helper()
 	var double *aws.AWS
 	lazy := func(h func() http.Handler) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h().ServeHTTP(w, r) }))
@@ -78,7 +93,9 @@ func newRig(t *testing.T, address string, write func(self, sts, signIn, console 
 	}
 	sts, signIn := lazy(func() http.Handler { return double.STS() }), lazy(func() http.Handler { return double.SignIn() })
 	console := lazy(func() http.Handler { return double.Console() })
-	double, err := aws.New(aws.Options{SignInURL: signIn, ConsoleURL: console})
+	double, err := aws.New(aws.Options{
+		SignInURL: signIn, ConsoleURL: console, World: n.world, HTTP: outbound.New(outbound.Options{DialMap: n.dial, Roots: n.roots}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +110,7 @@ func newRig(t *testing.T, address string, write func(self, sts, signIn, console 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(t.Context(), c, server.Options{Logger: testLogger(t)})
+	s, err := server.New(t.Context(), c, server.Options{Logger: testLogger(t), DialMap: n.dial, Roots: n.roots})
 	if err != nil {
 		t.Fatal(err)
 	}
