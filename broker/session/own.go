@@ -29,22 +29,19 @@ type Info struct {
 
 // Describe says what sessions the rows are. A row that is no session, or has
 // ended with nobody having looked, must not hide those that are, and is left out.
-func (b *Book) Describe(rows []broker.SessionRow) ([]Info, error) {
+func (b *Book) Describe(rows []broker.SessionRow) []Info {
 	now := b.c.Now()
 	out := make([]Info, 0, len(rows))
 	for _, row := range rows {
 		sess, err := decode(row, b.c.Sealer)
-		if broker.CodeOf(err) == broker.CodeNotFound {
-			continue
-		}
 		if err != nil {
-			return nil, err
+			continue
 		}
 		idle, program := b.idleEnd(sess), ""
 		if !sess.IsBrowser() {
 			sess.Remote, program = sess.Client.Remote, sess.Client.Label()
 		}
-		if !now.Before(idle) {
+		if !now.Before(idle) || !now.Before(row.ExpiresAt) {
 			continue
 		}
 		out = append(out, Info{
@@ -52,7 +49,7 @@ func (b *Book) Describe(rows []broker.SessionRow) ([]Info, error) {
 			Program: program, CreatedAt: row.CreatedAt, LastUsedAt: row.LastUsedAt, EndsAt: row.ExpiresAt, IdleEndsAt: idle,
 		})
 	}
-	return out, nil
+	return out
 }
 
 // Of lists the sessions of a person, the newest first, at most [MaxOwn].
@@ -66,7 +63,7 @@ func (b *Book) Of(ctx context.Context, sub broker.Subject) ([]Info, error) {
 	}
 	rows = b.rooted(rows)
 	slices.Reverse(rows)
-	return b.Describe(rows[:min(len(rows), MaxOwn)])
+	return b.Describe(rows[:min(len(rows), MaxOwn)]), nil
 }
 
 // rooted leaves out of all rows of a person those that were derived from one that
@@ -112,8 +109,7 @@ func (b *Book) Page(ctx context.Context, p broker.SessionPage) (rows []Info, nex
 		found = found[:p.Limit]
 		next = found[p.Limit-1].Key
 	}
-	rows, err = b.Describe(found)
-	return rows, next, total, err
+	return b.Describe(found), next, total, nil
 }
 
 // Own lists the person's sessions, the newest first.
