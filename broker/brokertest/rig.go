@@ -347,3 +347,12 @@ func (r *Rig) LastEvent(t *testing.T) broker.Event {
 	}
 	return all[len(all)-1]
 }
+
+// SignInAs signs in with an answer that was not used before, by its id.
+func (r *Rig) SignInAs(t *testing.T, replay string) *broker.Session {
+	t.Helper()
+	r.IdP.Auth.ReplayID = replay
+	s := r.SignIn(t)
+	r.IdP.Auth.ReplayID = replay + "+"
+	return s
+}

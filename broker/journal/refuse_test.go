@@ -1,7 +1,6 @@
 package journal_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -32,13 +31,6 @@ func TestNewRefusesMissingParts(t *testing.T) {
 	}
 }
 
-// brokenTraces keeps no trace.
-type brokenTraces struct{ broker.StateStore }
-
-func (brokenTraces) Put(context.Context, string, []byte, time.Duration) error {
-	return brokertest.ErrDown
-}
-
 // TestRefuse ensures that a refusal leaves its event and its trace and is handed
 // on, that one of the limiter leaves none, and that a store which cannot keep
 // either is heard of.
@@ -66,7 +58,7 @@ func TestRefuse(t *testing.T) {
 			s := brokertest.NewStore(t, time.Now)
 			var state broker.StateStore = s
 			if tt.noTraces {
-				state = brokenTraces{s}
+				state = brokertest.Failing{Store: s, Call: "put"}
 			}
 			j, err := journal.New(journal.Config{Events: s, State: state})
 			if err != nil {

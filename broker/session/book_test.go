@@ -98,7 +98,7 @@ func TestAttackDerivedFromWhatEnded(t *testing.T) {
 	if _, err := r.People.Live(t.Context(), derived.Key); err != nil {
 		t.Fatal(err)
 	}
-	down := book(t, r, func(c *session.Config) { c.Store = brokenStore{Store: r.Store, call: "read", key: root.Key} })
+	down := book(t, r, func(c *session.Config) { c.Store = brokertest.Failing{Store: r.Store, Call: "read", Key: root.Key} })
 	_, err := down.Live(t.Context(), derived.Key)
 	brokertest.WantCode(t, "the store is down for the other one", broker.CodeUnavailable, err)
 

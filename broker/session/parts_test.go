@@ -60,52 +60,6 @@ func TestNewRefusesMissingParts(t *testing.T) {
 	}
 }
 
-// brokenStore fails at one call, and does the others.
-type brokenStore struct {
-	*brokertest.Store
-	call string
-	key  string // of the session that it fails for; "": any
-}
-
-func (s brokenStore) fails(call, key string) bool {
-	return s.call == call && (s.key == "" || s.key == key)
-}
-
-func (s brokenStore) SaveSession(ctx context.Context, r broker.SessionRow) error {
-	if s.fails("save", r.Key) {
-		return brokertest.ErrDown
-	}
-	return s.Store.SaveSession(ctx, r)
-}
-
-func (s brokenStore) Session(ctx context.Context, key string) (broker.SessionRow, error) {
-	if s.fails("read", key) {
-		return broker.SessionRow{}, brokertest.ErrDown
-	}
-	return s.Store.Session(ctx, key)
-}
-
-func (s brokenStore) TouchSession(ctx context.Context, key string, at time.Time) error {
-	if s.fails("touch", key) {
-		return brokertest.ErrDown
-	}
-	return s.Store.TouchSession(ctx, key, at)
-}
-
-func (s brokenStore) DeleteSession(ctx context.Context, key string) error {
-	if s.fails("delete", key) {
-		return brokertest.ErrDown
-	}
-	return s.Store.DeleteSession(ctx, key)
-}
-
-func (s brokenStore) RevokeBefore(ctx context.Context, sub broker.Subject, at time.Time) error {
-	if s.call == "revoke" {
-		return brokertest.ErrDown
-	}
-	return s.Store.RevokeBefore(ctx, sub, at)
-}
-
 // TestBookSaysWhatFailed ensures that nobody takes a session for begun, used or
 // ended where the store did not do it.
 func TestBookSaysWhatFailed(t *testing.T) {
@@ -146,7 +100,7 @@ func TestBookSaysWhatFailed(t *testing.T) {
 			r := brokertest.New(t)
 			mine := r.As(t, "00u1", "alice", "i1")
 			r.Clock = r.Clock.Add(time.Hour / 4)
-			s := brokenStore{Store: r.Store, call: tt.call}
+			s := brokertest.Failing{Store: r.Store, Call: tt.call}
 			b := book(t, r, func(c *session.Config) { c.Store, c.Revoker = s, s })
 			fresh := *mine
 			fresh.Key, fresh.CreatedAt = broker.NewSecret("fresh").Hash(), r.Clock
@@ -160,7 +114,7 @@ func TestBookSaysWhatFailed(t *testing.T) {
 func TestEndFoundGoesOn(t *testing.T) {
 	r := brokertest.New(t)
 	mine, stuck, other := r.As(t, "00u1", "alice", "i1"), r.As(t, "00u1", "alice", "i2"), r.As(t, "00u1", "alice", "i3")
-	b := book(t, r, func(c *session.Config) { c.Store = brokenStore{Store: r.Store, call: "delete", key: stuck.Key} })
+	b := book(t, r, func(c *session.Config) { c.Store = brokertest.Failing{Store: r.Store, Call: "delete", Key: stuck.Key} })
 	events := len(r.Store.AllEvents())
 	n, err := b.EndOthers(t.Context(), mine)
 	if !errors.Is(err, brokertest.ErrDown) || n != 1 || r.Alive(other) || !r.Alive(stuck) || !r.Alive(mine) {
