@@ -77,10 +77,11 @@ func (a *Service) mint(
 	ctx context.Context, sess *broker.Session, act broker.Action, in RoleRequest, extra map[string]string,
 	use func(context.Context, broker.RoleSession) error,
 ) error {
-	x, duration, assertion, err := a.prepare(ctx, sess, in)
+	judged, err := a.prepare(ctx, sess, in)
 	if err != nil {
-		return a.refuse(ctx, sess, act, broker.Wanted{ID: in.Assignment}, x, err)
+		return a.refuse(ctx, sess, act, broker.Wanted{ID: in.Assignment}, judged.assignment, err)
 	}
+	x, duration, assertion := judged.assignment, judged.duration, judged.assertion
 	id, err := broker.RandomSecret(a.c.Rand)
 	if err != nil {
 		return err
@@ -155,56 +156,56 @@ func minted(
 	return journal.Entry{Action: act, By: sess, Target: string(rs.Assignment.RoleARN), Err: failed, Detail: detail}
 }
 
+// ready is what was asked for and judged, with the assertion for it.
+type ready struct {
+	assignment broker.Assignment
+	duration   time.Duration
+	assertion  broker.Assertion
+}
+
 // prepare judges what was asked for and mints the assertion for it. With an error
 // the assignment is there as far as the person has it.
-func (a *Service) prepare(
-	ctx context.Context, sess *broker.Session, in RoleRequest,
-) (x broker.Assignment, duration time.Duration, assertion broker.Assertion, err error) {
-	none := func(err error) (broker.Assignment, time.Duration, broker.Assertion, error) {
-		return broker.Assignment{}, 0, broker.Assertion{}, err
-	}
+func (a *Service) prepare(ctx context.Context, sess *broker.Session, in RoleRequest) (ready, error) {
 	if err := a.c.Limiter.Allow(ctx, limit.Credentials); err != nil {
-		return none(err)
+		return ready{}, err
 	}
 	if err := a.c.Limiter.AllowAccount(ctx, limit.Credentials, sess.Identity.Subject.String()); err != nil {
-		return none(err)
+		return ready{}, err
 	}
 	as, err := a.c.Entitlements.Assignments(ctx, sess.Identity)
 	if err != nil {
-		return none(err)
+		return ready{}, err
 	}
 	i := slices.IndexFunc(as, func(x broker.Assignment) bool { return x.ID == in.Assignment })
 	if i < 0 {
-		return none(broker.Errorf(broker.CodeDenied, "You do not have this role, or not any more.").
-			Fix("Reload the portal to see the roles you have now."))
+		return ready{}, broker.Errorf(broker.CodeDenied, "You do not have this role, or not any more.").
+			Fix("Reload the portal to see the roles you have now.")
 	}
-	x, duration = as[i], in.Duration
-	none = func(err error) (broker.Assignment, time.Duration, broker.Assertion, error) {
-		return x, 0, broker.Assertion{}, err
-	}
+	x, duration := as[i], in.Duration
 	if duration == 0 {
 		duration = x.MaxDuration
 	}
 	if err := broker.ValidDuration(duration); err != nil {
-		return none(err)
+		return ready{assignment: x}, err
 	}
 	if duration > x.MaxDuration {
-		return none(broker.Errorf(broker.CodeInvalid, "This role lasts %s at most, not %s.", x.MaxDuration, duration))
+		return ready{assignment: x}, broker.Errorf(broker.CodeInvalid, "This role lasts %s at most, not %s.", x.MaxDuration, duration)
 	}
 	policy, ok := a.c.Policies[sess.Identity.Subject.Provider]
 	if !ok { // what an unknown provider requires is unknown
-		return none(fmt.Errorf("access: no settings of %s", sess.Identity.Subject.Provider))
+		return ready{assignment: x}, fmt.Errorf("access: no settings of %s", sess.Identity.Subject.Provider)
 	}
 	now := a.c.Now()
 	require := x.Require
 	require.MFA = require.MFA || policy.Enforced(now)
 	if missing := require.Unmet(sess.Identity, now); missing != nil {
-		return none(stepUpError(sess, x, missing))
+		return ready{assignment: x}, stepUpError(sess, x, missing)
 	}
-	if assertion, err = a.assertion(ctx, sess, x, duration); err != nil {
-		return none(err)
+	assertion, err := a.assertion(ctx, sess, x, duration)
+	if err != nil {
+		return ready{assignment: x}, err
 	}
-	return x, duration, assertion, nil
+	return ready{x, duration, assertion}, nil
 }
 
 func stepUpError(sess *broker.Session, x broker.Assignment, missing *broker.StepUp) *broker.Error {

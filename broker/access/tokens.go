@@ -167,8 +167,8 @@ func (a *Service) use(
 			return broker.Tokens{}, err
 		}
 	}
-	if !a.fresh(t) && !t.IDExpires.After(a.c.Now()) {
-		return broker.Tokens{}, errTokensOver.Because(fmt.Errorf("refreshed token ended at %s", t.IDExpires))
+	if t.IDToken.IsZero() || !t.IDExpires.After(a.c.Now()) {
+		return broker.Tokens{}, errTokensOver.Because(fmt.Errorf("no ID token came, or one that ended at %s", t.IDExpires))
 	}
 	return t, nil
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // Failing is a store of which one call fails, while the others go on: "save",
-// "read", "touch", "delete", "revoke" of sessions, "put" and "take" of state, and
-// "identity", which keeps one.
+// "read", "touch", "delete", "replace" and "revoke" of sessions, "put", "get" and
+// "take" of state, "identity", which keeps one, "favourite", which marks one, and
+// "settle" of role sessions.
 type Failing struct {
 	*Store
 	Call string
@@ -56,6 +57,14 @@ func (s Failing) DeleteSession(ctx context.Context, key string) error {
 	return s.Store.DeleteSession(ctx, key)
 }
 
+// ReplaceSession fails as "replace".
+func (s Failing) ReplaceSession(ctx context.Context, key string, next broker.SessionRow) error {
+	if err := s.fails("replace", key); err != nil {
+		return err
+	}
+	return s.Store.ReplaceSession(ctx, key, next)
+}
+
 // RevokeBefore fails as "revoke".
 func (s Failing) RevokeBefore(ctx context.Context, sub broker.Subject, at time.Time) error {
 	if err := s.fails("revoke", ""); err != nil {
@@ -72,6 +81,14 @@ func (s Failing) Put(ctx context.Context, key string, value []byte, ttl time.Dur
 	return s.Store.Put(ctx, key, value, ttl)
 }
 
+// Get fails as "get".
+func (s Failing) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := s.fails("get", key); err != nil {
+		return nil, err
+	}
+	return s.Store.Get(ctx, key)
+}
+
 // Take fails as "take".
 func (s Failing) Take(ctx context.Context, key string) ([]byte, error) {
 	if err := s.fails("take", key); err != nil {
@@ -86,4 +103,20 @@ func (s Failing) SaveIdentity(ctx context.Context, r broker.IdentityRow) error {
 		return err
 	}
 	return s.Store.SaveIdentity(ctx, r)
+}
+
+// SetFavourite fails as "favourite".
+func (s Failing) SetFavourite(ctx context.Context, sub broker.Subject, a broker.AssignmentID, on bool) error {
+	if err := s.fails("favourite", ""); err != nil {
+		return err
+	}
+	return s.Store.SetFavourite(ctx, sub, a, on)
+}
+
+// SettleRoleSession fails as "settle".
+func (s Failing) SettleRoleSession(ctx context.Context, r broker.RoleSessionRow, e broker.Event) error {
+	if err := s.fails("settle", ""); err != nil {
+		return err
+	}
+	return s.Store.SettleRoleSession(ctx, r, e)
 }

@@ -215,6 +215,9 @@ func TestAttackNobodysSessions(t *testing.T) {
 			if list, err := r.People.Of(t.Context(), sub); err == nil || len(list) != 0 {
 				t.Errorf("listed: %d, %v", len(list), err)
 			}
+			r.Store.Down(true) // which nobody must notice, as it is not asked
+			_, err := r.People.RevokeAs(t.Context(), mine, sub)
+			brokertest.WantCode(t, "revoked", broker.CodeInternal, err)
 		})
 	}
 }
