@@ -36,8 +36,8 @@ type listed struct {
 func (l *lists) due(s string, now time.Time) (count int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	x, ok := l.seen[s]
-	if ok && now.Sub(x.at) < listsEvery {
+	x := l.seen[s] // of somebody new, the year 1
+	if now.Sub(x.at) < listsEvery {
 		x.since++
 		l.seen[s] = x
 		return 0, false

@@ -55,8 +55,8 @@ func (s *Service) Providers() []broker.Provider { return slices.Clone(s.c.Provid
 
 // ProviderFor returns the provider whose e-mail domains hold the address.
 func (s *Service) ProviderFor(email string) (broker.Provider, bool) {
-	_, domain, ok := strings.Cut(strings.ToLower(strings.TrimSpace(email)), "@")
-	if !ok {
+	_, domain, _ := strings.Cut(strings.ToLower(strings.TrimSpace(email)), "@")
+	if domain == "" {
 		return broker.Provider{}, false
 	}
 	for _, p := range s.c.Providers {

@@ -272,9 +272,13 @@ func TestProviderForEmail(t *testing.T) {
 	if p, ok := r.In.ProviderFor(" Alice@EXAMPLE.com "); !ok || p.ID != "okta" {
 		t.Errorf("got %v %t", p.ID, ok)
 	}
-	for _, s := range []string{"alice", "alice@other.example", "", "@"} {
+	empty := service(t, r, func(c *signin.Config) { c.Providers[0].EmailDomains = []string{""} })
+	for _, s := range []string{"alice", "alice@", "alice@other.example", "", "@"} {
 		if _, ok := r.In.ProviderFor(s); ok {
 			t.Errorf("%q found a provider", s)
+		}
+		if _, ok := empty.ProviderFor(s); ok {
+			t.Errorf("%q found a provider that has an empty domain", s)
 		}
 	}
 }
