@@ -173,6 +173,9 @@ func (s *searcher) skip(tag, value ast.Expr, condition string) {
 
 // pass takes the refusal out of a return.
 func (s *searcher) pass(ret *ast.ReturnStmt, condition string) {
+	if len(ret.Results) != len(s.scope.results) {
+		return // of a literal, which has its own
+	}
 	e := ret.Results[len(ret.Results)-1]
 	t := s.scope.results[len(s.scope.results)-1]
 	switch {

@@ -14,6 +14,9 @@
 //     can refuse gives a name to
 //   - the refusal or the last check at the end of a function
 //
+// A return that leaves all results to a literal of the function, as fail(err)
+// does, is what that one does at its end.
+//
 // An error that is only passed on counts where it comes from a check: from a
 // function of the packages at hand that can itself refuse, from any other
 // function of the module that returns nothing but an error and whose name is

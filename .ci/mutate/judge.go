@@ -88,6 +88,9 @@ func (j *judge) verdict(p *packages.Package, sc scope, list []ast.Stmt) verdict 
 // returns is what a return does: by its error, else by its truth value, else
 // by whether it returns nothing.
 func (j *judge) returns(p *packages.Package, sc scope, ret *ast.ReturnStmt) verdict {
+	if len(ret.Results) == 1 && len(sc.results) > 1 {
+		return j.handsOver(p, sc, ret.Results[0])
+	}
 	if len(ret.Results) == 0 || len(ret.Results) != len(sc.results) {
 		return neither
 	}
@@ -120,6 +123,28 @@ func (j *judge) returns(p *packages.Package, sc scope, ret *ast.ReturnStmt) verd
 		}
 	}
 	return neither
+}
+
+// handsOver is what a return does that leaves all results to a literal which it
+// calls by its name, as fail(err) does: what that does at its end.
+func (j *judge) handsOver(p *packages.Package, sc scope, e ast.Expr) verdict {
+	call, ok := ast.Unparen(e).(*ast.CallExpr)
+	if !ok {
+		return neither
+	}
+	id, ok := call.Fun.(*ast.Ident)
+	if !ok {
+		return neither
+	}
+	lit, ok := j.assigned(p, sc, id).(*ast.FuncLit)
+	if !ok || len(lit.Body.List) == 0 {
+		return neither
+	}
+	ret, ok := lit.Body.List[len(lit.Body.List)-1].(*ast.ReturnStmt)
+	if !ok || len(ret.Results) != len(sc.results) {
+		return neither
+	}
+	return j.returns(p, sc, ret)
 }
 
 // fromPlumbing: an error that is returned as it came.

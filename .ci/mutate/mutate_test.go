@@ -48,6 +48,9 @@ func TestFind(t *testing.T) {
 		`Read: known(name); err != nil: never`,
 		`Read: strconv.ParseInt(string(raw), 10, 64); err != nil: never`,
 		`Wait: n == 0: never`,
+		`Weigh: return "", err: pass`,
+		`Weigh: kg > 9: never`,
+		`Weigh: kg > 9: border kg > 9`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -72,7 +75,7 @@ const parseInt = `- {package: gate, func: Read, condition: 'strconv.ParseInt(str
 // The whole run: survivors need their reasons, and reasons their survivors.
 func TestRun(t *testing.T) {
 	for _, tt := range []struct{ name, reasons, err, out string }{
-		{"all accepted", accepted + parseInt, "", "gate                               18       13        1         5        0"},
+		{"all accepted", accepted + parseInt, "", "gate                               21       16        1         5        0"},
 		{
 			"one without a reason", accepted, "survivors without a reason: 1",
 			"gate/gate.go:59: Read: strconv.ParseInt(string(raw), 10, 64); err != nil: never  [no test reaches it]",

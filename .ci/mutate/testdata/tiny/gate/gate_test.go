@@ -27,3 +27,11 @@ func TestValidate(t *testing.T) {
 		t.Error("low")
 	}
 }
+
+func TestWeigh(t *testing.T) {
+	for kg, want := range map[int]bool{9: true, 10: false} {
+		if _, err := Weigh(kg); (err == nil) != want {
+			t.Errorf("%d kg: %v", kg, err)
+		}
+	}
+}
