@@ -12,6 +12,12 @@ import (
 	"github.com/rolegate/rolegate/broker/program"
 )
 
+// challenge is that of the rig's verifier.
+var challenge = func() string {
+	sum := sha256.Sum256([]byte(brokertest.Verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}()
+
 // redeem takes the tokens for a code of the rolegate program.
 func redeem(t *testing.T, r *brokertest.Rig, code broker.Secret) (program.TokenSet, error) {
 	t.Helper()
@@ -21,7 +27,7 @@ func redeem(t *testing.T, r *brokertest.Rig, code broker.Secret) (program.TokenS
 // open lets the rolegate program in and returns its tokens and its session.
 func open(t *testing.T, r *brokertest.Rig) (program.TokenSet, *broker.Session) {
 	t.Helper()
-	r.IdP.Auth.ReplayID = "for the program at " + r.Clock.String()
+	r.IdP.Auth.ReplayID, r.IdP.Auth.ReplayExpires = "for the program at "+r.Clock.String(), r.Clock.Add(time.Hour)
 	set, err := redeem(t, r, r.Code(t, r.SignIn(t)))
 	if err != nil {
 		t.Fatal(err)
