@@ -135,6 +135,9 @@ func TestAttackForeignCeremony(t *testing.T) {
 		brokertest.WantCode(t, "a page that nobody opened", broker.CodeUnauthenticated, err)
 		_, err = r.F.FinishCode(t.Context(), r.Sess, id, "", r.Code(t))
 		brokertest.WantCode(t, "the end of it", broker.CodeUnauthenticated, err)
+		if got := broker.Message(err); got != "This page has waited too long, or was used before." {
+			t.Error(got)
+		}
 	}
 	if n, err := r.F.ResumeCode(t.Context(), r.Sess, begun.ID); err != nil || n.Key.Secret.Reveal() != brokertest.TestKey {
 		t.Error("its own:", err)
@@ -266,7 +269,7 @@ func TestAttackSpoiledFactor(t *testing.T) {
 						r.Store.Exec(`update factors set body = ? where id = ?`, body(x), x.ID)
 					}
 				}
-				if err := tt.do(t, r); err == nil || broker.CodeOf(err) == broker.CodeUnauthenticated {
+				if err := tt.do(t, r); err == nil || broker.CodeOf(err) == broker.CodeUnauthenticated || broker.CodeOf(err) == broker.CodeNotFound {
 					t.Errorf("code %q of %v", broker.CodeOf(err), err)
 				}
 			})
@@ -318,6 +321,19 @@ func TestAttackFactorUsedElsewhere(t *testing.T) {
 	}
 }
 
+// TestResetOfNobody ensures that the reset of nobody leaves no event that says
+// there was one.
+func TestResetOfNobody(t *testing.T) {
+	r := brokertest.NewFactorRig(t, brokertest.Allowed)
+	before := len(r.Store.AllEvents())
+	if _, err := r.Broker().Resetter.Reset(t.Context(), "admin", broker.Subject{Provider: "okta"}); err == nil {
+		t.Error("it was done")
+	}
+	if events := r.Store.AllEvents()[before:]; len(events) != 0 {
+		t.Errorf("events %+v", events)
+	}
+}
+
 // TestFactorsAreCounted ensures that ten factors are enrolled at most, that each
 // has a name, and that recovery codes come with the first and go with the last.
 func TestFactorsAreCounted(t *testing.T) {
@@ -333,8 +349,9 @@ func TestFactorsAreCounted(t *testing.T) {
 	}
 	_, err = r.F.FinishCode(t.Context(), r.Sess, begun.ID, "", r.Code(t))
 	brokertest.WantCode(t, "an eleventh factor", broker.CodeConflict, err)
+	r.Store.Exec(`update factors set created_at = created_at + 1 where kind = ?`, string(broker.FactorRecovery)) // so that an app is the first
 	all, err := r.F.List(t.Context(), r.Sess)
-	if err != nil || len(all) != 11 {
+	if err != nil || len(all) != 11 || all[0].Kind != broker.FactorCode {
 		t.Fatalf("%d factors, %v", len(all), err)
 	}
 	names := map[string]bool{}
@@ -344,7 +361,7 @@ func TestFactorsAreCounted(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(names) != 11 || !names["Authenticator app 1"] || !names["Authenticator app 10"] || !names["Recovery codes"] {
+	if len(names) != 11 || !names["Authenticator app 1"] || !names["Authenticator app 2"] || !names["Authenticator app 10"] || !names["Recovery codes"] {
 		t.Errorf("names %v", names)
 	}
 	brokertest.WantCode(t, "removal of what is not there", broker.CodeNotFound, r.F.Remove(t.Context(), r.Sess, "x"))

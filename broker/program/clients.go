@@ -149,7 +149,7 @@ func (d *Service) Client(id string) (Client, error) {
 		return Client{}, errClient
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(id)
-	if err != nil {
+	if err != nil || strings.ContainsAny(id, "\r\n") { // which the decoder passes over: an id has one form
 		return Client{}, errClient
 	}
 	plain, err := d.c.Kept.Sealer.Open(sealed, sealedClient)

@@ -155,14 +155,22 @@ func TestAttackMadeUpClient(t *testing.T) {
 			}
 		})
 	}
-	_, err := r.Dev.Client(c.ID + "!")
-	brokertest.WantCode(t, "an id with something after it", broker.CodeUnauthenticated, err)
+	for _, name := range []string{"a", "ab", "abc"} { // of each length that the encoding tells apart
+		c, _, err := r.Dev.RegisterClient(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{c.ID + "!", c.ID + "\n", c.ID[:8] + "\r" + c.ID[8:]} {
+			_, err := r.Dev.Client(id)
+			brokertest.WantCode(t, "an id in another form", broker.CodeUnauthenticated, err)
+		}
+	}
 	r.Clock = c.ExpiresAt.Add(-time.Second)
 	if _, err := r.Dev.AuthenticateClient(c.ID, secret); err != nil {
 		t.Error("in the last second of the registration:", err)
 	}
 	r.Clock = c.ExpiresAt
-	_, err = r.Dev.AuthenticateClient(c.ID, secret)
+	_, err := r.Dev.AuthenticateClient(c.ID, secret)
 	brokertest.WantCode(t, "when the registration has ended", broker.CodeUnauthenticated, err)
 }
 

@@ -53,7 +53,7 @@ func TestUserCodesAreGoodOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := brokertest.New(t)
 			sess, d := r.SignIn(t), device(t, r)
-			for _, code := range []string{"", d.UserCode[:4], d.UserCode + "B"} {
+			for _, code := range []string{"", d.UserCode[:4], d.UserCode + "B", "BBBB-BBBB"} {
 				_, err := r.Dev.FindDevice(t.Context(), sess, code)
 				brokertest.WantCode(t, "the code "+code, broker.CodeNotFound, err)
 				if got := broker.Message(err); got != "No sign-in is waiting under this code." {
@@ -172,6 +172,18 @@ func TestDecisionsMeet(t *testing.T) {
 			t.Error("there are tokens")
 		}
 	})
+}
+
+// TestDecisionsNeedTheStore ensures that an answer, and a poll, that could not be
+// kept is reported as such.
+func TestDecisionsNeedTheStore(t *testing.T) {
+	r := brokertest.New(t)
+	trap := r.Trap(t)
+	sess, d := r.SignIn(t), device(t, r)
+	trap.Fail("swap", "device/")
+	brokertest.WantCode(t, "approval", broker.CodeUnavailable, r.Dev.DecideDevice(t.Context(), sess, d.UserCode, true))
+	_, err := r.Dev.PollDevice(t.Context(), r.CLI(t), d.DeviceCode)
+	brokertest.WantCode(t, "poll", broker.CodeUnavailable, err)
 }
 
 // TestPolls holds what a program is answered that asks for its tokens.

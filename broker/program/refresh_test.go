@@ -68,6 +68,13 @@ func TestAttackStolenRefreshToken(t *testing.T) {
 			t.Error("its revocation of an access token:", err)
 		}
 	})
+	t.Run("a session without its tokens", func(t *testing.T) {
+		r := brokertest.New(t)
+		set, _ := open(t, r)
+		r.Store.Exec(`delete from state where key like 'family/%'`)
+		_, err := r.Dev.Refresh(t.Context(), r.CLI(t), set.Refresh)
+		brokertest.WantCode(t, "refresh", broker.CodeUnauthenticated, err)
+	})
 	t.Run("what is no token", func(t *testing.T) {
 		r := brokertest.New(t)
 		set, sess := open(t, r)
@@ -184,6 +191,7 @@ func TestAttackPassOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	exchange("another program's sign-in", r.CLI(t), own.Access, other, broker.CodeDenied)
+	exchange("another program's sign-in, by itself", tool, own.Access, other, broker.CodeDenied)
 }
 
 // TestRevoke ensures that either token ends the session, and that a token which
