@@ -155,6 +155,9 @@ func TestConfig(t *testing.T) {
 		if _, err := federation.New(c); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+		if err := c.Validate(); (err == nil) != (name == "no client") { // the client is not among the settings
+			t.Errorf("%s: the settings are said to be %v", name, err)
+		}
 	}
 	c := federation.Config{Insecure: federation.InsecureEndpoints{SignIn: "https://localhost", Console: "https://console.localhost"}}
 	if got := c.Origins([]broker.Partition{broker.PartitionAWS}); !slices.Equal(got, []string{"https://localhost", "https://console.localhost"}) {

@@ -151,6 +151,9 @@ func TestPasskeyBroken(t *testing.T) {
 		if _, err := mfa.NewPasskeys(mfa.Config{PublicURL: bad}); err == nil || !strings.Contains(err.Error(), "PublicURL") {
 			t.Errorf("%q: %v", bad, err)
 		}
+		if err := (mfa.Config{PublicURL: bad}).Validate(); err == nil {
+			t.Errorf("%q: the settings are said to be right", bad)
+		}
 	}
 }
 
