@@ -67,3 +67,19 @@ func TestReleaseName(t *testing.T) {
 		t.Errorf("the earlier person has the name of another: %s", again.SessionName)
 	}
 }
+
+// TestHolders ensures that a name is looked up whole, and that no name at all is
+// not that of everybody.
+func TestHolders(t *testing.T) {
+	r := brokertest.New(t)
+	r.As(t, "00u1", "alice", "i1")
+	names := admin.NameReleaser{Names: r.Store, Ender: r.People.Ender, Journal: r.Broker().Journal}
+	for _, name := range []string{"alice@example.co", "lice@example.com", "%", "nobody"} {
+		_, err := names.Holders(t.Context(), name)
+		brokertest.WantCode(t, name, broker.CodeNotFound, err)
+	}
+	got, err := names.Holders(t.Context(), "")
+	if err == nil || broker.CodeOf(err) == broker.CodeNotFound || len(got) != 0 {
+		t.Errorf("no name: %+v, %v", got, err)
+	}
+}

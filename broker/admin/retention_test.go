@@ -72,3 +72,19 @@ func TestAttackPruneWithoutATrace(t *testing.T) {
 		t.Errorf("%d went, %d are left", n, len(r.Store.AllEvents()))
 	}
 }
+
+// TestNothingToPrune ensures that no event says that events went where none did.
+func TestNothingToPrune(t *testing.T) {
+	r := brokertest.New(t)
+	aged(t, r, 3)
+	keep := admin.Retention{Events: r.Store, State: r.Store, Journal: r.Broker().Journal, Keep: 24 * 365 * time.Hour, Now: r.Now}
+	if n, err := keep.Apply(t.Context()); n != 0 || err != nil {
+		t.Errorf("applied: %d, %v", n, err)
+	}
+	if n, err := keep.Prune(t.Context(), "op", nil, r.Now().Add(-24*365*time.Hour)); n != 0 || err != nil {
+		t.Errorf("pruned: %d, %v", n, err)
+	}
+	if got := purges(r); len(got) != 0 {
+		t.Errorf("events %+v", got)
+	}
+}
