@@ -78,6 +78,15 @@ func TestHolders(t *testing.T) {
 		_, err := names.Holders(t.Context(), name)
 		brokertest.WantCode(t, name, broker.CodeNotFound, err)
 	}
+	r.Store.Exec(`insert into names values ('source_identity', 'alice@example.com', 'Alice@example.com', 'okta', '00u2', 1)`) // as it could be once
+	two, err := names.Holders(t.Context(), "alice@example.com")
+	if err != nil || len(two) != 2 || two[0].Subject == two[1].Subject || len(two[0].Kinds) != 1 || len(two[1].Kinds) != 1 {
+		t.Errorf("a name of two people: %+v, %v", two, err)
+	}
+	r.Store.Down(true)
+	_, err = names.Holders(t.Context(), "alice@example.com")
+	r.Store.Down(false)
+	brokertest.WantCode(t, "without the store", broker.CodeUnavailable, err)
 	got, err := names.Holders(t.Context(), "")
 	if err == nil || broker.CodeOf(err) == broker.CodeNotFound || len(got) != 0 {
 		t.Errorf("no name: %+v, %v", got, err)
