@@ -194,11 +194,7 @@ func (p *program) listSessions(
 		if err != nil {
 			return err
 		}
-		found, err := book.Describe(rows)
-		if err != nil {
-			return err
-		}
-		add(found)
+		add(book.Describe(rows))
 		if len(rows) < sessionsPage {
 			return p.printSessions(out)
 		}

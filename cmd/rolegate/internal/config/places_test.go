@@ -23,8 +23,8 @@ func TestPlaces(t *testing.T) {
 		places map[string]string
 		ours   string // what is not in the file
 	}{
-		{"saml", reflect.TypeFor[saml.Config](), samlPlaces(), "MaxNodes Signing Decryption HTTP Now"},
-		{"oidc", reflect.TypeFor[oidc.Config](), oidcPlaces(), "ClientSecret ClientKey ClientKeyID ClientKeys HTTP Now"},
+		{"saml", reflect.TypeFor[saml.Config](), samlPlaces(), "MaxNodes Signing Decryption HTTP Now Changed"},
+		{"oidc", reflect.TypeFor[oidc.Config](), oidcPlaces(), "ClientSecret ClientKey ClientKeyID ClientKeys HTTP Now Changed"},
 		{"issuer", reflect.TypeFor[issuer.Config](), issuerPlaces(), "Keys Now Rand"},
 		{"federation", reflect.TypeFor[federation.Config](), federationPlaces(), "HTTP Version"},
 		{"mfa", reflect.TypeFor[mfa.Config](), passkeysPlaces(), ""},
