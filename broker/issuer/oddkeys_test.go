@@ -179,3 +179,25 @@ func TestUnknownPartition(t *testing.T) {
 		t.Error("without it:", err)
 	}
 }
+
+// TestStaticFiles ensures that discovery and JWKS are written out as they are
+// served, and not for an issuer that AWS does not read.
+func TestStaticFiles(t *testing.T) {
+	i, _ := newIssuer(t, nil)
+	files, err := i.StaticFiles()
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	discovery, err := i.Discovery()
+	if err != nil || string(files[".well-known/openid-configuration"]) != string(discovery) {
+		t.Errorf("discovery %s, %v", files[".well-known/openid-configuration"], err)
+	}
+	jwks, err := i.JWKS()
+	if err != nil || string(files["aws/jwks.json"]) != string(jwks) {
+		t.Errorf("JWKS %s, %v", files["aws/jwks.json"], err)
+	}
+	private, _ := newIssuer(t, func(c *issuer.Config) { c.PublicURL = "https://sso.example.com:8443" })
+	if files, err := private.StaticFiles(); broker.CodeOf(err) != broker.CodeUnavailable || files != nil {
+		t.Errorf("an issuer with a port: %d files, %v", len(files), err)
+	}
+}
