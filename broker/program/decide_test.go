@@ -21,7 +21,7 @@ func device(t *testing.T, r *brokertest.Rig) program.DeviceStart {
 	return d
 }
 
-// TestAttackGuessUserCodesFromOneAddress ensures that sessions without end do not
+// TestAttackGuessUserCodesFromOneAddress ensures that people without end do not
 // give tries without end.
 func TestAttackGuessUserCodesFromOneAddress(t *testing.T) {
 	r := brokertest.New(t)
@@ -29,14 +29,14 @@ func TestAttackGuessUserCodesFromOneAddress(t *testing.T) {
 	ctx := brokertest.From(t, "192.0.2.1")
 	try := func(n int) error {
 		s := *sess
-		s.Key = fmt.Sprint("session ", n)
+		s.Identity.Subject.ID = fmt.Sprint("person ", n)
 		_, err := r.Dev.FindDevice(ctx, &s, "BBBB-BBBB")
 		return err
 	}
 	for n := range 100 {
 		brokertest.WantCode(t, "a wrong code", broker.CodeNotFound, try(n))
 	}
-	brokertest.WantCode(t, "one more, in a session of its own", broker.CodeRateLimited, try(100))
+	brokertest.WantCode(t, "one more, of another person", broker.CodeRateLimited, try(100))
 }
 
 // TestUserCodesAreGoodOnce ensures that a request is found while it waits and by

@@ -40,7 +40,7 @@ func (s storeBehind) Session(ctx context.Context, key string) (broker.SessionRow
 
 // TestAttackEndedByTheClock ensures that each end of a session holds alone, at
 // the moment itself, also where the store still has the row, and that who comes
-// with it takes the row away.
+// with it takes the row away once nothing needs it any more.
 func TestAttackEndedByTheClock(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -78,7 +78,7 @@ func TestAttackEndedByTheClock(t *testing.T) {
 			}
 			_, err = b.Use(t.Context(), sess.Key)
 			brokertest.WantCode(t, "used", want[tt.over], err)
-			if r.Alive(sess) == tt.over {
+			if r.Alive(sess) != tt.kept {
 				t.Errorf("the row is there: %t", r.Alive(sess))
 			}
 			if listed := b.Describe([]broker.SessionRow{behind.rows[sess.Key]}); (len(listed) == 0) != tt.over {
