@@ -17,7 +17,7 @@ func TestPingOfOneWhoLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { _ = db.Close() })
 	c, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
