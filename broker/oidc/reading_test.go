@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -123,5 +124,25 @@ func TestRefusedWithoutAWord(t *testing.T) {
 	p.serve = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }
 	if _, err := p.party(t, nil).Finish(t.Context(), request(), callback()); !strings.Contains(broker.Message(err), "could not be verified") {
 		t.Error(err)
+	}
+}
+
+// TestRefreshedBeforeTheEnd ensures that a refresh which has all it needs counts,
+// also where who asked for it has left meanwhile.
+func TestRefreshedBeforeTheEnd(t *testing.T) {
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: ecKey().Public(), KeyID: "k"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	rp := remote(t, nil, func(r *http.Request) (string, error) {
+		if r.URL.Path == "/jwks" {
+			leave()
+			return string(jwks), nil
+		}
+		return plainDiscovery, nil
+	})
+	if err := rp.Refresh(ctx); err != nil || rp.Status().Refreshed.IsZero() || rp.Status().Reach != broker.ReachUp {
+		t.Errorf("%v, %+v", err, rp.Status())
 	}
 }
