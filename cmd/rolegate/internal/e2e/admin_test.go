@@ -65,7 +65,7 @@ func browserAdmin(t *testing.T) {
 	run(t, ctx, input.InsertText(string(candidate)))
 	press(t, ctx, "Simulate ", "people evaluated")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/traces"), waitFor("What went wrong lately"))
-	keyIn(t, ctx, "Trace id", strings.ReplaceAll(trace, "-", " "), "you are not one of them")
+	keyIn(t, ctx, "Trace id", strings.ReplaceAll(trace, "-", " "), "Steps")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/explain"), waitFor("Explain a person"))
 	keyIn(t, ctx, "Person", "bob", "aws-developers")
 	run(t, ctx, chromedp.Navigate(d.Portal+"/admin/simulate"), chromedp.WaitVisible(`#candidate`),

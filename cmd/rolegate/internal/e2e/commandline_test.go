@@ -95,6 +95,7 @@ func (s *signingIn) ends(t *testing.T, exit int, want string) {
 func press(t *testing.T, ctx context.Context, control, want string) {
 	t.Helper()
 	tabTo(t, ctx, control)
+	notYet(t, ctx, want)
 	run(t, ctx, chromedp.KeyEvent(kb.Enter), waitFor(want))
 }
 
@@ -103,7 +104,17 @@ func press(t *testing.T, ctx context.Context, control, want string) {
 func keyIn(t *testing.T, ctx context.Context, field, text, want string) {
 	t.Helper()
 	tabTo(t, ctx, field)
+	notYet(t, ctx, want)
 	run(t, ctx, chromedp.KeyEvent("a", chromedp.KeyModifiers(input.ModifierCtrl)), chromedp.KeyEvent(text), chromedp.KeyEvent(kb.Enter), waitFor(want))
+}
+
+// notYet fails if the page says already what the next one is to say: whoever
+// waits for that waits for nothing, and goes on before the next page is there.
+func notYet(t *testing.T, ctx context.Context, want string) {
+	t.Helper()
+	if strings.Contains(textOf(t, ctx), want) {
+		t.Fatalf("the page says %q before the key is pressed", want)
+	}
 }
 
 // keyInOIDC signs somebody in at the demo's OpenID provider by keyboard alone,
