@@ -2,6 +2,8 @@ package saml
 
 import (
 	"encoding/xml"
+	"io"
+	"time"
 
 	"github.com/beevik/etree"
 
@@ -26,3 +28,10 @@ func (sp *ServiceProvider) FinishWithoutPrepass(r broker.AuthRequest, raw []byte
 	}
 	return c.assertion(assertion)
 }
+
+// Duration reads an xs:duration.
+func Duration(s string) (time.Duration, error) { return duration(s) }
+
+// Paced bounds a stream as that of metadata is bounded, of which so many bytes
+// may still come.
+func Paced(r io.Reader, left int) io.Reader { return &pacedReader{r: r, left: left} }
