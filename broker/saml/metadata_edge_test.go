@@ -1,6 +1,7 @@
 package saml_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -38,7 +39,7 @@ func TestMetadataEdges(t *testing.T) {
 		{name: "UTF-16, high bytes first", meta: "\xfe\xff\x00<\x00x", refused: "UTF-16: save it as UTF-8"},
 		{name: "nothing", meta: "", refused: "no whole root element"},
 		{name: "a comment only", meta: "<!-- -->", refused: "no whole root element"},
-		{name: "an entity that is large in its attributes", meta: replace("<IDPSSO", strings.Repeat(`<x a="`+strings.Repeat("y", 1000)+`"/>`, 5000)+"<IDPSSO"), refused: "an entity of more than"},
+		{name: "an entity that is large in its last attributes", meta: replace("</EntityDescriptor", strings.Repeat(`<x a="`+strings.Repeat("y", 1000)+`"/>`, 5000)+"</EntityDescriptor"), refused: "an entity of more than"},
 		{name: "one attribute larger than an entity", meta: replace("<EntityDescriptor ", `<EntityDescriptor a="`+strings.Repeat("y", 5<<20)+`" `), refused: "an entity of more than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,10 +74,11 @@ func TestMetadataEdges(t *testing.T) {
 // that what could not be read is asked for again without a condition.
 func TestMetadataChanged(t *testing.T) {
 	one, two := idpKey(), idpKey2()
-	status, header, body := 304, http.Header{}, ""
+	status, header, body, now := 304, http.Header{}, "", fixed
 	var asked http.Header
+	var last time.Time // that it was read, or said to be as it was
 	sp, err := saml.New(saml.Config{ID: "corp", PublicURL: "https://sso.example.com", MetadataURL: "https://idp.example.com/metadata",
-		Now: func() time.Time { return fixed }, HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		Now: func() time.Time { return now }, HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			asked = r.Header
 			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}, nil
 		})}})
@@ -104,9 +106,15 @@ func TestMetadataChanged(t *testing.T) {
 		{name: "as it was on the date", status: 304, ok: true, key: &one, ifSooner: dated.Get("Last-Modified")},
 		{name: "no content", status: 204, ok: false, key: &one, ifSooner: dated.Get("Last-Modified")},
 	} {
-		status, header, body = step.status, step.header, step.body
+		status, header, body, now = step.status, step.header, step.body, now.Add(time.Second)
+		if step.ok {
+			last = now
+		}
 		if err := sp.Refresh(t.Context()); (err == nil) != step.ok {
 			t.Errorf("%s: %v", step.name, err)
+		}
+		if got := sp.Status().Refreshed; !got.Equal(last) {
+			t.Errorf("%s: the metadata is said to be from %s, and is from %s", step.name, got, last)
 		}
 		if n, s := asked.Get("If-None-Match"), asked.Get("If-Modified-Since"); n != step.ifNone || s != step.ifSooner {
 			t.Errorf("%s: asked with the conditions %q and %q", step.name, n, s)
@@ -122,6 +130,21 @@ func TestMetadataChanged(t *testing.T) {
 		if _, err := sp.Begin(t.Context(), request()); step.key == nil && broker.CodeOf(err) != broker.CodeUnavailable {
 			t.Errorf("%s: a request: %v", step.name, err)
 		}
+	}
+}
+
+// TestMetadataGivenUpLate ensures that what was read whole is kept, though nobody
+// waits for it any more.
+func TestMetadataGivenUpLate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sp, err := saml.New(saml.Config{ID: "corp", PublicURL: "https://sso.example.com", MetadataURL: "https://idp.example.com/metadata",
+		Now: func() time.Time { return fixed }, HTTP: serving(func() io.Reader { cancel(); return strings.NewReader(metadata(idpKey())) })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sp.Refresh(ctx); err != nil || sp.Status().EntityID != idpEntity {
+		t.Errorf("the metadata of %q, error %v", sp.Status().EntityID, err)
 	}
 }
 

@@ -53,3 +53,26 @@ func TestOnlyUnknownKeysFetch(t *testing.T) {
 		}
 	}
 }
+
+// TestNewKeyBesideOneLeftOut ensures that an answer by a new key is taken though
+// a part of the metadata that names it is not.
+func TestNewKeyBesideOneLeftOut(t *testing.T) {
+	two := idpKey2()
+	now, body := fixed.Add(-time.Minute), metadata(idpKey())
+	sp, err := saml.New(saml.Config{
+		ID: "corp", PublicURL: "https://sso.example.com", MetadataURL: "https://idp.example.com/metadata", Now: func() time.Time { return now },
+		HTTP: serving(func() io.Reader { return strings.NewReader(body) }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sp.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now, body = fixed, metadata(weakKey(), two)
+	a := good()
+	a.signAssertion = &two
+	if _, err := sp.Finish(t.Context(), request(), form(a.build(t))); err != nil {
+		t.Error(err)
+	}
+}
