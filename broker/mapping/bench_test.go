@@ -120,7 +120,7 @@ func BenchmarkIdentity(b *testing.B) {
 	cfg := config()
 	cfg.Providers[0].Username, cfg.Providers[0].Groups = `claims.email[0].split("@")[0]`, "claims.groups"
 	e := engine(b, cfg)
-	a := broker.Authentication{Subject: broker.Subject{Provider: "okta", ID: "1"}, Claims: broker.Claims{"groups": groupNames(20), "email": {"alice@example.com"}}}
+	a := broker.Authentication{Subject: broker.Subject{Provider: "okta", ID: "1"}, Claims: broker.Claims{"groups": groupNames(20), "email": {"alice@example.com"}, "email_verified": {"true"}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := e.Identity(b.Context(), a); err != nil {
